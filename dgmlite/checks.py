@@ -1,0 +1,125 @@
+"""Checks at the door, and the one way in which notebooks print numbers that differ between machines."""
+
+import math
+import numbers
+import os
+import shutil
+import sys
+import time
+
+import psutil
+import torch
+
+
+def measured(what: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """Print a number that depends on the machine, and fail unless low ≤ value ≤ high.
+
+    Training outcomes, timings and facts about the machine vary; the band that the text relies on does not. The
+    line has the measured value in one fixed place, which the comparison of stored outputs masks, and the band,
+    which it does not. Raises AssertionError with the value and the band when the value is outside or not finite.
+
+    >>> measured("test loss", 83.21, 82, 85, "nats")
+    test loss: 83.21 nats  [between 82 and 85 ✓]
+    """
+    value = float(value)
+    if not low <= value <= high:  # also catches NaN
+        raise AssertionError(f"{what}: {value:.5g} {unit} is outside the expected band, {low:g} to {high:g}".strip())
+    print(_line(what, value, unit, f"between {low:g} and {high:g} ✓"))
+
+
+def machine() -> None:
+    """Print, line by line, whether this machine is ready for the course, and where it is not, what to do.
+
+    The lines have the form of `measured`, so they compare equal on every machine that is ready.
+    """
+    model = torch.nn.Sequential(torch.nn.Linear(1088, 500), torch.nn.ReLU(), torch.nn.Linear(500, 1088))
+    x, steps = torch.randn(100, 1088, generator=torch.Generator().manual_seed(0)), 20
+    for step in range(steps + 3):
+        if step == 3:  # the first steps pay for memory and threads
+            start = time.perf_counter()
+        model(x).square().mean().backward()
+    milliseconds = (time.perf_counter() - start) / steps * 1000
+    gpus = torch.cuda.device_count() + torch.backends.mps.is_available()
+    versions = sys.version_info[:2], torch.__version__.split(".")[:2]
+    python, installed = (float(f"{major}.{int(minor):02d}") for major, minor in versions)
+    for what, value, unit, least, most, advice in (
+        ("Python", python, "", 3.11, 3.99, "install Python 3.11 or newer, then run `make lab` again"),
+        ("torch", installed, "", 2.06, 9.99, "run `make lab` again: it installs the tested version"),
+        ("CPU cores", os.cpu_count() or 1, "", 1, 1024, ""),
+        ("memory free", psutil.virtual_memory().available / 1e9, "GB", 1, 1e5, "close other programs"),
+        ("disk free", shutil.disk_usage(".").free / 1e9, "GB", 0.5, 1e6, "free some disk space"),
+        ("accelerators", gpus, "", 0, 1024, ""),
+        ("one training step", milliseconds, "ms", 0, 200, "cells will take longer than said; close other programs"),
+    ):
+        if least <= value <= most:
+            print(_line(what, value, unit, f"between {least:g} and {most:g} ✓"))
+        else:
+            print(_line(what, value, unit, f"between {least:g} and {most:g} is wanted ✗: {advice}"))
+
+
+def _line(what: str, value: float, unit: str, band: str) -> str:
+    text = f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{what}: {text}{' ' + unit if unit else ''}  [{band}]"
+
+
+def positive_int(name: str, value, minimum: int = 1) -> int:
+    """Return value as an int, or say what was wrong: an integer of at least `minimum` is wanted."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer ≥ {minimum}, got {value!r} of type {type(value).__name__}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    return int(value)
+
+
+def finite_number(name: str, value, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return value as a float in [low, high], or say what was wrong."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
+    if not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name} must be a finite number between {low:g} and {high:g}, got {value}")
+    return float(value)
+
+
+def shape(name: str, value) -> tuple[int, ...]:
+    """Return an event shape as a tuple of positive ints, or say what was wrong."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{name} must be a tuple of positive integers such as (1, 8, 8), got {value!r}")
+    result = tuple(positive_int(f"each entry of {name}", v) for v in value)
+    if not result:
+        raise ValueError(f"{name} must have at least one entry, such as (1, 8, 8) or (2,), got an empty one")
+    return result
+
+
+def data(x, event_shape: tuple[int, ...], levels: int | None, name: str = "x") -> torch.Tensor:
+    """Return x if it is a batch of events the model is defined on, or say what was wrong.
+
+    Wanted: a tensor of shape (B, *event_shape) with B ≥ 1; for `levels` an integer dtype and values 0..levels−1;
+    for levels=None a floating dtype and finite values.
+    """
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{name} must be a torch tensor, got {type(x).__name__}; torch.as_tensor({name}) makes one")
+    event_shape = tuple(event_shape)
+    if tuple(x.shape[1:]) != event_shape or x.dim() != len(event_shape) + 1:
+        hint = f"; for one example add the batch axis: {name}[None]" if tuple(x.shape) == event_shape else ""
+        wanted = ", ".join(["B", *map(str, event_shape)])
+        raise ValueError(f"{name} must have shape ({wanted}), got {tuple(x.shape)}{hint}")
+    if x.shape[0] == 0:
+        raise ValueError(f"{name} is empty: at least one example is needed")
+    if levels is None:
+        if not x.is_floating_point():
+            raise TypeError(f"{name} must be floating point, since the model is one of continuous data, got {x.dtype}")
+        if not torch.isfinite(x).all():
+            raise ValueError(f"{name} contains NaN or infinity; look for a division by zero or log of zero upstream")
+        return x
+    if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
+        raise TypeError(
+            f"{name} must hold integer levels 0..{levels - 1}, got {x.dtype}; "
+            "do not scale the data: models do that themselves. Use x.long() on unscaled levels"
+        )
+    low, high = int(x.min()), int(x.max())
+    if low < 0 or high >= levels:
+        raise ValueError(
+            f"{name} must hold levels 0..{levels - 1}, got values from {low} to {high}; "
+            "was the model built with the right `levels`?"
+        )
+    return x
