@@ -1,0 +1,439 @@
+"""The training loop: one function, for models with a loss and for games between players."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import re
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+import torch._dynamo  # the first optimiser would import it, for seconds, and an interruption then would leave it broken
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from dgmlite import checks
+from dgmlite.plotting import Live
+
+
+@dataclass
+class History:
+    """What happened in training: `train` and `valid` hold one mean loss an epoch, in the loss's unit (nats).
+
+    For a game the entries of `train` are dicts, player → mean loss. `best_epoch`, counted from 1, has the smallest
+    validation loss, and is None without validation. `seconds` includes the runs that a checkpoint continued.
+    """
+
+    train: list[float] | list[dict[str, float]] = field(default_factory=list)
+    valid: list[float] = field(default_factory=list)
+    best_epoch: int | None = None
+    seconds: float = 0.0
+    interrupted: bool = False
+
+
+def fit(
+    model: nn.Module,
+    train,
+    valid=None,
+    *,
+    epochs: int = 100,
+    steps: int | None = None,
+    batch_size: int = 100,
+    lr: float | dict[str, float] = 1e-3,
+    patience: int | None = None,
+    average: float | None = None,
+    steps_per_player: dict[str, int] | None = None,
+    device: str | torch.device | None = None,
+    bf16: bool = False,
+    compile: bool = False,
+    checkpoint: str | os.PathLike | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    on_epoch: Callable[[nn.Module, History], object] | None = None,
+) -> History:
+    """Minimise the mean of `model.loss(x)`, shape (B,), over the training data by Adam (Kingma & Ba 2015, alg. 1).
+
+    `train` and `valid` are a tensor x, a tuple (x, y) (then `y=y` goes to the loss too), or an object with a tensor
+    `.x`. Each epoch visits them in a new random order, in whole batches: the N mod batch_size examples left out are
+    others each time. `steps`, the number of optimiser steps in all, replaces `epochs`.
+
+    - valid: the epoch with the smallest loss on it, measured with the same noise each time, gives the final weights;
+      training stops after `patience` epochs without improvement.
+    - average: the decay d of w̄ ← d·w̄ + (1 − d)·w after each step; validation and the final weights then use w̄.
+    - A game is a model with `players` (name → parameters or module) and `loss(x, player)`. The players take turns of
+      `steps_per_player[name]` steps (1), each on the next batch, the weights of the others frozen; `lr` may be a dict.
+    - device: if not given, the accelerator of this machine, else the CPU; the model returns to where it was.
+    - checkpoint: a file, replaced as a whole after each epoch. If it exists, training continues from it with the same
+      losses to the last bit (same machine, versions and threads); `epochs` and `patience` may have changed.
+    - on_epoch(model, history) sees the weights that validation saw and the same random seed each time; drawing from
+      the model there does not change how training goes on.
+
+    `model.initialise(x)` is called first, on one batch, unless `model.initialised` is true or a checkpoint continues.
+    The model ends in eval mode. Ctrl-C ends training early. Raises ValueError or TypeError for arguments, data or a
+    checkpoint that do not fit, FloatingPointError for a loss that is not finite, OSError for a full disk.
+
+    >>> class Line(nn.Linear):
+    ...     def loss(self, x):
+    ...         return (self(x[:, :1]) - x[:, 1:]).square().sum(1)
+    >>> x = torch.linspace(-1, 1, 100)[:, None]
+    >>> history = fit(line := Line(1, 1), torch.cat((x, 2 * x), 1), epochs=200, lr=0.1, progress=False)
+    >>> round(line.weight.item(), 3)
+    2.0
+    """
+    players = _players(model)
+    rates = _per_player("lr", lr, players, lambda name, value: checks.finite_number(name, value, 0))
+    counts = _per_player("steps_per_player", steps_per_player or {}, players, checks.positive_int, default=1)
+    turns = [player for player in players for _ in range(counts[player])]
+    data = _data("train", train, model)
+    held_out = [] if valid is None else _data("valid", valid, model)
+    batch_size = min(checks.positive_int("batch_size", batch_size), len(data[0]))
+    per_epoch = len(data[0]) // batch_size
+    total = per_epoch * checks.positive_int("epochs", epochs) if steps is None else checks.positive_int("steps", steps)
+    patience = math.inf if patience is None else checks.positive_int("patience", patience)
+    average = checks.finite_number("average", 0 if average is None else average, 0, 1)
+    device, home = _device(device), next(model.parameters()).device
+    for wrong, sentence in (
+        (checks.positive_int("seed", seed, 0) >= 2**63, f"seed must be less than 2**63, got {seed}"),
+        (on_epoch and not callable(on_epoch), f"on_epoch must be a function of (model, history), got {on_epoch!r}"),
+        (average == 1, "average must be less than 1, or the first weights stay for ever; 0.99 to 0.9999 is usual"),
+        (patience < math.inf and not held_out, "patience counts epochs by validation: pass valid as well"),
+        (held_out and None not in players, "a game has no one loss by which valid could choose: leave valid out"),
+        (len(turns) > per_epoch, f"a round takes {len(turns)} batches, train has {per_epoch}: lower batch_size"),
+    ):
+        if wrong:
+            raise ValueError(sentence)
+    file = saved = None
+    if checkpoint is not None:
+        settings = {"batch_size": batch_size, "steps": steps and total, "lr": list(rates.values()), "turns": turns}
+        settings |= {"average": average, "seed": seed, "device": device.type}
+        settings |= {"bf16": bool(bf16), "compile": bool(compile)}
+        file = _Checkpoint(checkpoint, settings, model, data, held_out)
+        saved = file.read()
+
+    generators = _generators(device)
+    cast = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+    live, state, history, began = Live() if progress else None, None, History(), time.perf_counter()
+    try:
+        with _seeded(seed, generators):
+            model.to(device)
+            data, held_out = ([tensor.to(device) for tensor in tensors] for tensors in (data, held_out))
+            if not saved and hasattr(model, "initialise") and not getattr(model, "initialised", False):
+                some = torch.randperm(len(data[0]))[:batch_size].to(device)
+                _call(model.initialise, [tensor[some] for tensor in data])
+            loss_of = torch.compile(model.loss) if compile else model.loss
+            state = _State(model, players, rates, average, generators)
+            if saved:
+                state.load(*saved)
+            history, began = state.history, began - state.history.seconds
+            while state.step < total and len(history.valid) - (history.best_epoch or 0) < patience:
+                length = min(per_epoch, total - state.step)
+                batches = torch.randperm(len(data[0])).to(device).split(batch_size)
+                order = [turns[(state.step + i) % len(turns)] for i in range(length)]
+                train_loss, valid_loss = _epoch(state, loss_of, data, batches, order, cast, live), None
+                if held_out:
+                    with _seeded(seed, generators):
+                        valid_loss = _validate(state.kept, held_out, batch_size, cast, history)
+                state.close_epoch(length, train_loss, valid_loss)
+                history.seconds = time.perf_counter() - began
+                if file:
+                    file.write(*state.save())
+                if on_epoch:
+                    with _seeded(seed, generators):
+                        on_epoch(state.kept.eval(), history)
+    except KeyboardInterrupt:
+        history.interrupted = True
+    finally:
+        for parameters in players.values():
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+        model.to(home).eval()
+    if state:
+        model.load_state_dict(state.best or state.kept.state_dict())
+    history.seconds = time.perf_counter() - began
+    if live:
+        live.close(_result(history))
+    return history
+
+
+def _epoch(state, loss_of, data, batches, order, cast, live):
+    """Let the players in `order` take a step each on one of the batches (indices); return the mean loss, by player."""
+    state.model.train()
+    losses = torch.zeros(len(order), device=data[0].device)  # read rarely: each reading waits for the device
+    began, shown = time.perf_counter(), 0.0
+    for i, (player, some) in enumerate(zip(order, batches)):
+        if player is not None:
+            _freeze_all_but(player, state.players)
+        loss = _loss(loss_of, [tensor[some] for tensor in data], player, cast).mean()
+        state.optimisers[player].zero_grad()
+        loss.backward()
+        state.optimisers[player].step()
+        if state.averaged:
+            state.averaged.update_parameters(state.model)
+        losses[i] = loss.detach()
+        now = time.perf_counter()
+        if now - shown > 0.2:
+            shown, mean = now, _mean(losses[: i + 1], order, state.history)
+            if live:
+                live.update(_progress(mean, state.history, (i + 1) / (now - began)))
+    return _mean(losses, order, state.history)
+
+
+def _loss(function, batch, player, cast):
+    """Return the loss of each example, (B,), at least in float32."""
+    with cast:
+        loss = _call(function, batch, player)
+    if getattr(loss, "shape", None) != batch[0].shape[:1]:
+        raise ValueError(
+            f"model.loss must return one loss per example, shape ({len(batch[0])},), got "
+            f"{tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__}: sum over the dimensions of the "
+            "event, and leave the mean over the batch to fit"
+        )
+    return loss.float() if loss.dtype == torch.bfloat16 else loss
+
+
+def _call(function, batch, player=None):
+    x, *y = batch
+    return function(*([x] if player is None else [x, player]), **({"y": y[0]} if y else {}))
+
+
+def _freeze_all_but(player, players):
+    for parameters in players.values():
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+    for parameter in players[player]:
+        parameter.requires_grad_(True)
+
+
+@torch.no_grad()
+def _validate(model, data, batch_size, cast, history):
+    model.eval()
+    batches = zip(*(tensor.split(batch_size) for tensor in data))
+    total = sum(_loss(model.loss, batch, None, cast).sum().item() for batch in batches)
+    return _finite(total / len(data[0]), history, "on the validation data")
+
+
+def _mean(losses, order, history):
+    """Return the mean of the losses so far, for a game of each player; all must be finite."""
+    by_player = defaultdict(list)
+    for i, (player, loss) in enumerate(zip(order, losses.tolist())):
+        _finite(loss, history, f"at step {i + 1}" + ("" if player is None else f" by player {player!r}"))
+        by_player[player].append(loss)
+    means = {player: statistics.fmean(values) for player, values in by_player.items()}
+    return means.get(None, means)
+
+
+def _finite(loss, history, where):
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"the loss became {loss} in epoch {len(history.train) + 1} {where}: look for a learning rate that is too "
+            "large, extreme values in the data, and log(0), 0/0 or exp of a large number in model.loss"
+        )
+    return loss
+
+
+def _progress(loss, history, speed):
+    valid = f", valid {history.valid[-1]:.5g}" if history.valid else ""
+    return f"training epoch {len(history.train) + 1}: {_show(loss)}{valid}, {speed:.3g} steps/s"
+
+
+def _result(history):
+    """Return the line that stays; no timing."""
+    end = "interrupted after" if history.interrupted else "finished:"
+    last = f", {_show(history.train[-1])}" if history.train else ""
+    best = f", best validation {min(history.valid):.5g} in epoch {history.best_epoch}" if history.valid else ""
+    return f"training {end} {len(history.train)} epochs{last}{best}"
+
+
+def _show(loss):
+    return ", ".join(f"{k} {v:.5g}" for k, v in loss.items()) if isinstance(loss, dict) else f"loss {loss:.5g}"
+
+
+@contextlib.contextmanager
+def _seeded(seed, generators):
+    """Draw from the seed inside, and afterwards go on as if nothing had been drawn."""
+    states = [generator.get_state() for generator in generators]
+    for generator in generators:
+        generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        for generator, state in zip(generators, states):
+            generator.set_state(state)
+
+
+def _generators(device):
+    """Return the random generators that a model on this device draws from."""
+    if device.type == "cuda":
+        return [torch.default_generator, torch.cuda.default_generators[device.index]]
+    return [torch.default_generator, *([torch.mps._get_default_mps_generator()] if device.type == "mps" else [])]
+
+
+def _players(model):
+    """Return name → parameters; a model that is no game is one of a single player, None."""
+    if not isinstance(model, nn.Module) or not callable(getattr(model, "loss", None)):
+        raise TypeError(f"model must be a torch.nn.Module with a method loss(x), got {type(model).__name__}")
+    players = getattr(model, "players", {None: model})
+    players = {k: list(v.parameters() if isinstance(v, nn.Module) else v) for k, v in players.items()}
+    players = {k: [p for p in v if p.requires_grad] for k, v in players.items()}
+    if not players or not all(players.values()):
+        raise ValueError(f"{type(model).__name__} has nothing to train: no parameters (of some player) need gradients")
+    owned = {id(p) for v in players.values() for p in v}
+    if idle := [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in owned]:
+        raise ValueError(f"no player trains {', '.join(idle)}: add to model.players or freeze them")
+    return players
+
+
+def _per_player(name, value, players, check, default=None):
+    """Return player → checked value, from one value for all or a dict by player."""
+    values = dict.fromkeys(players, default) | value if isinstance(value, dict) else dict.fromkeys(players, value)
+    if len(values) > len(players) or None in values.values():
+        known = "this model has no players" if None in players else f"the players are {', '.join(players)}"
+        raise ValueError(f"{name} must be a number or a dict by player ({known}), got {value!r}")
+    return {player: check(name, each) for player, each in values.items()}
+
+
+def _data(name, given, model):
+    """Return [x] or [x, y], or say what was wrong."""
+    data = list(given) if isinstance(given, tuple) else [getattr(given, "x", given)]
+    if not 1 <= len(data) <= 2 or not all(isinstance(tensor, Tensor) and tensor.dim() for tensor in data):
+        kinds = ", ".join(type(tensor).__name__ for tensor in data)
+        raise TypeError(f"{name} must be a tensor x, a tuple of tensors (x, y) or have a tensor .x, got {kinds}")
+    if len({len(tensor) for tensor in data}) > 1 or len(data[0]) == 0:
+        sizes = " and ".join(str(len(tensor)) for tensor in data)
+        raise ValueError(f"{name} must hold at least one example, and a y for each x; got {sizes}")
+    if hasattr(model, "event_shape"):
+        checks.data(data[0], model.event_shape, model.levels, name)
+    if not all(torch.isfinite(tensor).all() for tensor in data):
+        raise ValueError(f"{name} contains NaN or infinity; look for a division by zero or log of zero upstream")
+    return data
+
+
+def _device(device):
+    """Return the device asked for, or by default the accelerator of this machine, else the CPU."""
+    if device is None:
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    try:
+        probe = torch.zeros(1, device=device)
+        probe.item()
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {device!r} cannot be used ({reason}); leave it out to use what there is") from error
+    return probe.device
+
+
+class _State:
+    """What a checkpoint must hold for training to continue exactly: `save` gives it, `load` takes it back."""
+
+    def __init__(self, model, players, rates, average, generators):
+        self.model, self.players, self.generators = model, players, generators
+        self.optimisers = {k: torch.optim.Adam(players[k], lr=rates[k], fused=True) for k in players}
+        self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average)) if average else None
+        self.kept = self.averaged.module if average else model  # whose weights are validated, shown and returned
+        self.history, self.best, self.step = History(), {}, 0
+
+    def close_epoch(self, steps, train_loss, valid_loss):
+        if valid_loss is not None:
+            if valid_loss < min(self.history.valid, default=math.inf):
+                self.best = {k: tensor.clone() for k, tensor in self.kept.state_dict().items()}
+                self.history.best_epoch = len(self.history.valid) + 1
+            self.history.valid.append(valid_loss)
+        self.history.train.append(train_loss)
+        self.step += steps
+
+    def save(self):
+        parts = {"model": self.model.state_dict(), "best": self.best}
+        parts["random"] = {str(i): generator.get_state() for i, generator in enumerate(self.generators)}
+        parts["averaged"] = self.averaged.state_dict() if self.averaged else {}
+        for player, optimiser in self.optimisers.items():
+            moments = [(name, optimiser.state.get(p, {})) for name, p in self.model.named_parameters()]
+            parts[f"adam {player}"] = {f"{name} {k}": tensor for name, m in moments for k, tensor in m.items()}
+        tensors = {f"{part}: {k}": tensor for part, group in parts.items() for k, tensor in group.items()}
+        return tensors, {"step": self.step, "history": asdict(self.history)}
+
+    def load(self, tensors, scalars):
+        parts = defaultdict(dict)
+        for key, tensor in tensors.items():
+            part, k = key.split(": ", 1)
+            parts[part][k] = tensor
+        self.model.load_state_dict(parts["model"])
+        if self.averaged:
+            self.averaged.load_state_dict(parts["averaged"])
+        parameters = dict(self.model.named_parameters())
+        for player, optimiser in self.optimisers.items():
+            for key, tensor in parts[f"adam {player}"].items():
+                name, k = key.split()
+                optimiser.state[parameters[name]][k] = tensor.to(parameters[name].device)
+        for i, generator in enumerate(self.generators):
+            generator.set_state(parts["random"][str(i)])
+        self.history, self.best, self.step = History(**scalars["history"]), parts["best"], scalars["step"]
+
+
+class _Checkpoint:
+    """One safetensors file, replaced as a whole, that belongs to one model, one data set and one choice of settings."""
+
+    def __init__(self, path, settings, model, train, valid):
+        self.path = Path(path)
+        if self.path.is_dir():
+            raise ValueError(f"checkpoint must name a file, {path} is a folder; give {self.path / 'run.safetensors'}")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        structure = re.sub("0x[0-9a-f]+", "", repr(model))  # addresses differ between processes
+        shapes = [(k, tuple(tensor.shape), str(tensor.dtype)) for k, tensor in model.state_dict().items()]
+        digests = {"model": _digest({}, f"{structure} {shapes}")}
+        digests |= {"train": _digest(dict(enumerate(train))), "valid": _digest(dict(enumerate(valid)))}
+        self.settings = json.loads(json.dumps(settings | digests))
+
+    def read(self):
+        """Return (tensors, scalars), or None if there is no file; refuse one that is damaged or of another run."""
+        if not self.path.exists():
+            return None
+        try:
+            with safe_open(self.path, "pt") as file:
+                text, digest = file.metadata()["scalars"], file.metadata()["sha256"]
+                tensors = {k: file.get_tensor(k).clone() for k in file.keys()}
+            if digest != _digest(tensors, text):
+                raise ValueError("its contents have changed since it was written")
+            scalars = json.loads(text)
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"checkpoint {self.path} is damaged or not one of fit's ({error}); delete it to start afresh"
+            ) from error
+        before = scalars.pop("settings")
+        if different := [k for k in self.settings if before.get(k) != self.settings[k]]:
+            raise ValueError(
+                f"checkpoint {self.path} belongs to another run: {', '.join(different)} differ; "
+                "continue with what it was written with, or choose another file"
+            )
+        return tensors, scalars
+
+    def write(self, tensors, scalars):
+        """Write a new file beside the old one, then let it take the old one's place in a single operation."""
+        tensors = {k: tensor.detach().to("cpu", copy=True).contiguous() for k, tensor in tensors.items()}
+        text = json.dumps(scalars | {"settings": self.settings})
+        unfinished = self.path.with_name(self.path.name + ".tmp")
+        try:
+            with open(unfinished, "wb") as file:
+                file.write(save(tensors, {"scalars": text, "sha256": _digest(tensors, text)}))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, self.path)
+        except OSError as error:
+            reason = f"{error.strerror}: the checkpoint was not written, the one before it is as it was"
+            raise OSError(error.errno, reason, str(self.path)) from error
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def _digest(tensors, text=""):
+    sha = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return sha.hexdigest()

@@ -1,0 +1,8 @@
+"""Pictures to push: they compute in the browser, so they work in JupyterLab, on the page, in slides and offline."""
+
+from dgmlite.widgets.coder import RangeCoder
+from dgmlite.widgets.entropy import SurpriseEntropy
+from dgmlite.widgets.joint import JointTable
+from dgmlite.widgets.kl import TwoDensities
+
+__all__ = ["JointTable", "RangeCoder", "SurpriseEntropy", "TwoDensities"]

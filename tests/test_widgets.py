@@ -1,0 +1,107 @@
+"""Widgets without a browser: what Python promises before anything is drawn."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dgmlite import widgets
+from dgmlite.widgets import JointTable, RangeCoder, SurpriseEntropy, TwoDensities
+
+ALL = [SurpriseEntropy, JointTable, RangeCoder, TwoDensities]
+JUNK = st.one_of(
+    st.none(), st.text(max_size=3), st.floats(), st.integers(), st.lists(st.floats(), max_size=9),
+    st.lists(st.lists(st.floats(-1, 2), max_size=5), max_size=5), st.lists(st.text(max_size=2), max_size=4),
+)  # fmt: skip
+
+
+def test_all_widgets_are_tested():
+    assert sorted(w.__name__ for w in ALL) == sorted(widgets.__all__)
+
+
+@pytest.mark.parametrize("widget", ALL)
+def test_module_is_self_contained(widget):
+    source = widget()._esm
+    assert "function frame(" in source and "function render(" in source
+    assert source.count("export") == 1 and source.endswith("export default { render };\n")
+    assert not re.search(r"^\s*import\b|\bimport\(|https?://(?!www\.w3\.org/)|\bfetch\(", source, re.M)
+    assert "url(" not in widget()._css and "@import" not in widget()._css
+
+
+@pytest.mark.parametrize("widget", ALL)
+def test_state_is_plain_json_and_repr_is_stable(widget):
+    first, second = widget(), widget()
+    assert repr(first) == repr(second) and "0x" not in repr(first) and repr(first).startswith(widget.__name__ + "(")
+    state = {k: v for k, v in first.get_state().items() if k not in ("layout", "_dom_classes")}
+    assert json.loads(json.dumps(state, allow_nan=False)) == state
+    assert first._repr_mimebundle_()[0]["text/plain"] == repr(first)
+
+
+@pytest.mark.parametrize("widget", ALL)
+def test_each_widget_comes_with_a_task(widget):
+    assert re.search(r"^ +Task: .+[.?]$", widget.__doc__.replace("\n    ", "\n "), re.M | re.S)
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, tuple])
+def test_any_kind_of_array_is_taken(kind):
+    assert SurpriseEntropy(kind([0.5, 0.25, 0.25])).probabilities == [0.5, 0.25, 0.25]
+    assert JointTable(kind([[0.5, 0.25], [0.25, 0.0]])).joint == [[0.5, 0.25], [0.25, 0.0]]
+    assert RangeCoder("ab", "ab", kind([0.75, 0.25])).probabilities == [0.75, 0.25]
+    assert TwoDensities(kind([[1.0, 0.0, 2.0]]), kind([1.0, 0.5])).q == [1.0, 0.5]
+
+
+BAD = [
+    (SurpriseEntropy, {"probabilities": [0.5, 0.4]}, "probabilities must sum to 1"),
+    (SurpriseEntropy, {"probabilities": [1.5, -0.5]}, "probabilities has a negative entry"),
+    (SurpriseEntropy, {"probabilities": [1.0]}, "2 to 8 states"),
+    (SurpriseEntropy, {"probabilities": [1 / 9] * 9}, "2 to 8 states"),
+    (SurpriseEntropy, {"probabilities": [[0.5, 0.5]]}, "one distribution of shape"),
+    (SurpriseEntropy, {"probabilities": "ab"}, "must hold real numbers"),
+    (SurpriseEntropy, {"probabilities": [0.5, 0.5], "labels": ["a"]}, "2 are needed, got 1"),
+    (SurpriseEntropy, {"probabilities": [0.5, 0.5], "labels": "ab"}, "labels must be a list of strings"),
+    (SurpriseEntropy, {"probabilities": [0.5, 0.5], "labels": 3}, "labels must be a list of strings"),
+    (JointTable, {"joint": [0.5, 0.5]}, "x and y on its last two axes"),
+    (JointTable, {"joint": [[0.5, 0.5], [0.5]]}, "rows differ in length"),
+    (JointTable, {"joint": [[0.5, 0.5]]}, "2 to 4 rows and columns"),
+    (JointTable, {"joint": [[0.5, 0.5], [0.5, 0.5]]}, "joint must sum to 1"),
+    (JointTable, {"joint": [[0.5, 0.5], [0.0, 0.0]], "y_labels": ["a", "b", "c"]}, "2 are needed, got 3"),
+    (RangeCoder, {"text": "To be"}, "got 'T' besides"),
+    (RangeCoder, {"text": "a" * 33}, "at most 32 letters"),
+    (RangeCoder, {"text": 5}, "text must be a string"),
+    (RangeCoder, {"text": "a", "alphabet": "aa"}, "different letters"),
+    (RangeCoder, {"text": "a", "alphabet": "ab", "probabilities": [1.0, 0.0]}, "must all be positive"),
+    (RangeCoder, {"text": "a", "alphabet": "ab", "probabilities": [0.2, 0.3, 0.5]}, r"shape \(2,\) or \(2, 2\)"),
+    (TwoDensities, {"p": [(1, 0, 0)]}, "the std in each component of p"),
+    (TwoDensities, {"p": [(0.5, 0, 1)]}, "weights of p must sum to 1"),
+    (TwoDensities, {"p": []}, "one or two components"),
+    (TwoDensities, {"p": (0, 1)}, "each component of p must be"),
+    (TwoDensities, {"q": (0, 1, 2)}, "q must be"),
+    (TwoDensities, {"q": (9, 1)}, "the mean in q"),
+    (TwoDensities, {"q": None}, "q must be"),
+]
+
+
+@pytest.mark.parametrize("widget, arguments, sentence", BAD)
+def test_bad_input_is_answered_with_a_sentence(widget, arguments, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        widget(**arguments)
+
+
+@pytest.mark.parametrize("widget", ALL)
+@given(junk=JUNK)
+def test_junk_never_fails_deep_inside(widget, junk):
+    try:
+        widget(junk)
+    except (ValueError, TypeError) as error:
+        assert str(error).split()[0] in {"probabilities", "joint", "text", "p", "each", "the"}, str(error)
+
+
+def test_bad_values_are_refused_later_too():
+    widget = SurpriseEntropy()
+    with pytest.raises(ValueError, match="sum to 1"):
+        widget.probabilities = [0.5, 0.4, 0.0, 0.0]
+    assert widget.probabilities == [0.5, 0.25, 0.15, 0.1]
