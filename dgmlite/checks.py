@@ -108,14 +108,16 @@ def data(x, event_shape: tuple[int, ...], levels: int | None, name: str = "x") -
     if levels is None:
         if not x.is_floating_point():
             raise TypeError(f"{name} must be floating point, since the model is one of continuous data, got {x.dtype}")
-        if not torch.isfinite(x).all():
+        if not torch.compiler.is_compiling() and not torch.isfinite(x).all():
             raise ValueError(f"{name} contains NaN or infinity; look for a division by zero or log of zero upstream")
         return x
-    if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
+    if x.dtype not in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64):
         raise TypeError(
             f"{name} must hold integer levels 0..{levels - 1}, got {x.dtype}; "
             "do not scale the data: models do that themselves. Use x.long() on unscaled levels"
         )
+    if torch.compiler.is_compiling():  # reading values would break the graph
+        return x
     low, high = int(x.min()), int(x.max())
     if low < 0 or high >= levels:
         raise ValueError(

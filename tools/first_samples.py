@@ -18,7 +18,7 @@ counts = F.one_hot(data.train.x, data.levels).sum(0) + 0.1
 torch.manual_seed(0)
 noise = torch.multinomial(counts.reshape(64, data.levels), 14, replacement=True).T.reshape(14, 1, 8, 8)
 model = MADE(event_shape=(1, 8, 8), levels=data.levels)
-fit(model, data.train, data.valid, epochs=60, patience=10)
+fit(model, data.train, data.valid, epochs=40, patience=5, lr=4e-3, average=0.99)
 ax = plotting.images(torch.cat([data.test.x[:14], noise, model.sample(14)]), data.levels, columns=14)
 path = Path(__file__).resolve().parents[1] / "book" / "_static" / "first_samples.png"
 path.parent.mkdir(parents=True, exist_ok=True)

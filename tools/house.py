@@ -22,23 +22,24 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin/python"
-STAMP = VENV / "dgmlite.stamp"  # what .venv was made from, or UNFINISHED while pip is at work
+STAMP = VENV / ".installed"  # what .venv was made from, or UNFINISHED while pip is at work
 LOG = VENV / "install.log"
 UNFINISHED = "unfinished"
 START_PAGE = "notebooks/0_start/1_start_here.ipynb"
 GIGABYTES = 4
+REQUIREMENT = ["-e", ".[lab,book,test]"]
 UNPINNED = bool(os.environ.get("UNPINNED"))
 
 BOOK = (
     ["tools/vendor.py"],
-    "-m jupyter_book build . --toc book/_toc.yml --path-output book --all -W -n --keep-going -q".split(),
+    "-m jupyter_book.cli.main build . --toc book/_toc.yml --path-output book --all -W -n --keep-going -q".split(),
 )
-LINT = ["-m", "ruff", "check", "."]
+LINT = (["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."])
 PYTEST = ["-m", "pytest"]
 UNIT = [*PYTEST, "tests", "--ignore=tests/browser", "-n2", "--dist=loadfile"]
 NBVAL = "--nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with=tests/sanitize.cfg".split()
 STAGES = {
-    "lint": (LINT,),
+    "lint": LINT,
     "tests": (UNIT,),
     "doctests": ([*PYTEST, "--doctest-modules", "dgmlite"],),
     "notebooks": ([*PYTEST, *NBVAL, "-n2", "--dist=loadfile", "notebooks"],),
@@ -140,7 +141,7 @@ def create(version: str) -> None:
 
 def install(lock: int) -> str:
     """Run pip, showing how far it is; return "" or what went wrong. pip's child processes hold the lock as well."""
-    command = [PYTHON, "-m", "pip", "install", "--no-input", "--progress-bar=off", "-e", ".[lab,book,test]"]
+    command = [PYTHON, "-m", "pip", "install", "--no-input", "--progress-bar=off", *REQUIREMENT]
     if not UNPINNED:
         command += ["-c", "constraints.txt"]
     env = {"PIP_RETRIES": "2", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONUNBUFFERED": "1", **os.environ}
@@ -177,9 +178,9 @@ def progress(log: str) -> tuple[str, str]:
         done = len(list(VENV.glob("lib/python*/site-packages/*.dist-info")))
         total = found[1].count(",") + 1
         return f"installing {total} packages", f": {min(done, total)} done"
-    found = re.findall(r"^ +(?:Downloading|Using cached) ([^/\s]+?)(?:-py\d\S*|-cp\d\S*)?(?:\.\S*)? (\([^)]*\))", log, re.M)
-    detail = f": {len(set(re.findall(r'^Collecting ([^\s<>=!~;[]+)', log, re.M)))} found"
-    return "collecting packages", detail + (f", {' '.join(found[-1])}" if found else "")
+    found = set(re.findall(r"^Collecting ([^\s<>=!~;[]+)", log, re.M))
+    files = re.findall(r"^ +(?:Downloading|Using cached) (?:\S*/)?([^\s/-]+)-\S+ (\([^)]*\))", log, re.M)
+    return "collecting packages", f": {len(found)} found" + (f", {' '.join(files[-1])}" if files else "")
 
 
 def explain(log: str) -> str:
@@ -234,7 +235,7 @@ def lab() -> None:
 def call(*commands: list[str]) -> int:
     """Run commands with .venv's Python, one thread each and no trace in the reader's progress."""
     with tempfile.TemporaryDirectory() as home:
-        env = os.environ | {"OMP_NUM_THREADS": "1", "DGMLITE_HOME": home, "PYTHONUNBUFFERED": "1"}
+        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "DGMLITE_HOME": home}
         for command in commands:
             if code := subprocess.run([PYTHON, *command], cwd=ROOT, env=env).returncode:
                 return code
@@ -261,7 +262,7 @@ def test() -> None:
 def quick() -> None:
     """Check what takes under a minute: lint, fast tests, stored outputs."""
     environment()
-    sys.exit(call(LINT, [*UNIT, "-m", "not slow and not browser"]))
+    sys.exit(call(*LINT, [*UNIT, "-m", "not slow and not browser"]))
 
 
 def book() -> None:

@@ -1,6 +1,7 @@
 """Copy the browser libraries of book and slides into book/_static/vendor: python tools/vendor.py
 
-Versions and hashes are pinned in package-lock.json. Does nothing when everything is there already.
+Versions and hashes are pinned in package-lock.json. Does nothing when everything is there already. To change a version,
+edit package.json, then: npm install --package-lock-only --omit-lockfile-registry-resolved
 """
 
 import hashlib

@@ -154,7 +154,7 @@ def test_slides(page, site, docname):
     for number in range(total):
         for _ in range(10):  # widgets find their size a little later
             state = page.evaluate(SLIDE_STATE)
-            if not (bad := state["tall"] and not state["scrolls"] or state["wide"]):
+            if not (bad := (state["tall"] and not state["scrolls"]) or state["wide"]):
                 break
             page.wait_for_timeout(200)
         if bad:
@@ -169,5 +169,5 @@ def test_lab_shows_a_chapter(page, lab):
     """JupyterLab opens a chapter as it stands in the repository, offline and without errors."""
     page.goto(lab.replace("/lab?", f"/lab/tree/{CHAPTERS[-1]}.ipynb?"))
     page.wait_for_selector(".jp-RenderedMarkdown h1", timeout=60_000)
-    page.wait_for_selector(".jp-RenderedMarkdown mjx-container", timeout=60_000)
+    page.wait_for_selector(".jp-RenderedMarkdown mjx-container", state="attached", timeout=60_000)
     assert page.locator(".jp-RenderedMarkdown details").count() >= 1
