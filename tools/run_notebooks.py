@@ -1,21 +1,52 @@
-"""Execute notebooks in place with small diffs: python tools/run_notebooks.py notebook …
+"""Execute chapters in place with small diffs: python tools/run_notebooks.py information start_here
 
-Outputs are replaced; ids of widgets are renamed by order of appearance, models that nothing shows are dropped, and
-nothing that varies from run to run is kept. A notebook that fails stays as it was.
+Widgets' ids are renamed by their order, models that nothing shows are dropped, and text that differs only where the
+comparison of outputs does not look (measured values, progress) stays as it is stored. A chapter that fails stays
+whole as it was.
 """
 
+import configparser
 import json
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+ROOT = Path(__file__).resolve().parents[1]
 STATE, VIEW = (f"application/vnd.jupyter.widget-{kind}+json" for kind in ("state", "view"))
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+def find(names: list[str], folder: Path = ROOT / "notebooks") -> list[Path]:
+    """Return the notebooks of the chapters named, `information` for <part>/<n>_information.ipynb."""
+    chapters = {re.sub(r"^\d+_", "", path.stem): path for path in sorted(folder.glob("*/*.ipynb"))}
+    unknown = [name for name in names if name not in chapters]
+    if unknown or not names:
+        what = f"There is no chapter {unknown[0]!r}" if unknown else "Which chapter"
+        raise SystemExit(f"{what}: make run CH=… with one or more of {', '.join(chapters)}.")
+    return [chapters[name] for name in names]
+
+
+def masked(text: str) -> str:
+    """Return text as the comparison of stored outputs sees it: without measured values and progress."""
+    rules = configparser.RawConfigParser()
+    rules.read(ROOT / "tests/sanitize.cfg", encoding="utf8")
+    for name in rules.sections():
+        text = re.sub(rules[name]["regex"], rules[name]["replace"], text)
+    return text
+
+
+def keep_equal_text(new: list, old: list) -> None:
+    """Keep the stored text of outputs that are equal but for what the comparison masks."""
+    for now, before in zip(new, old):
+        for here, there, key in ((now, before, "text"), (now.get("data"), before.get("data"), "text/plain")):
+            if here and there and key in here and key in there and masked(here[key]) == masked(there[key]):
+                here[key] = there[key]
 
 
 def stable_widgets(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -44,19 +75,28 @@ def stable_widgets(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def run(path: Path) -> None:
     """Execute one notebook; on success it is replaced in one move."""
     nb = nbformat.read(path, as_version=4)
+    stored = {cell.id: cell.get("outputs", []) for cell in nb.cells}
     nb.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
     for cell in nb.cells:
+        cell.metadata.pop("execution", None)  # timing that JupyterLab may have left
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    folder = {"metadata": {"path": str(path.parent)}}
-    options = {"record_timing": False, "store_widget_state": True, "coalesce_streams": True, "resources": folder}
-    NotebookClient(nb, timeout=600, kernel_name="python3", **options).execute()
+    NotebookClient(
+        nb,
+        timeout=600,
+        kernel_name="python3",
+        record_timing=False,
+        store_widget_state=True,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
     nb.metadata["language_info"] = nbformat.from_dict({"name": "python"})  # without the version
     nb = stable_widgets(nb)
     for cell in nb.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":  # tracebacks carry paths and versions
                 output.traceback = [f"{output.ename}: {output.evalue}"]
+        keep_equal_text(cell.get("outputs", []), stored[cell.id])
     nbformat.validate(nb)
     temporary = path.with_suffix(".tmp")
     try:
@@ -67,9 +107,11 @@ def run(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        print(name, flush=True)
+    for path in find(sys.argv[1:]):
+        print(path.relative_to(ROOT), end=" … ", flush=True)
+        start = time.monotonic()
         try:
-            run(Path(name).resolve())
+            run(path)
         except CellExecutionError as error:
-            raise SystemExit(f"{error}\n✗ {name} failed, see above, and stays as it was") from None
+            raise SystemExit(f"failed, and stays as it was\n{error}") from None
+        print(f"done in {time.monotonic() - start:.0f} s")
