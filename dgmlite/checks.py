@@ -24,7 +24,7 @@ def measured(what: str, value: float, low: float, high: float, unit: str = "") -
     value = float(value)
     if not low <= value <= high:  # also catches NaN
         raise AssertionError(f"{what}: {value:.5g} {unit} is outside the expected band, {low:g} to {high:g}".strip())
-    print(_line(what, value, unit, f"between {low:g} and {high:g} ✓"))
+    print(_line(what, value, unit, f"between {_short(low)} and {_short(high)} ✓"))
 
 
 def machine() -> None:
@@ -52,14 +52,17 @@ def machine() -> None:
         ("one training step", milliseconds, "ms", 0, 200, "cells will take longer than said; close other programs"),
     ):
         if least <= value <= most:
-            print(_line(what, value, unit, f"between {least:g} and {most:g} ✓"))
+            print(_line(what, value, unit, f"between {_short(least)} and {_short(most)} ✓"))
         else:
-            print(_line(what, value, unit, f"between {least:g} and {most:g} is wanted ✗: {advice}"))
+            print(_line(what, value, unit, f"between {_short(least)} and {_short(most)} is wanted ✗: {advice}"))
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _line(what: str, value: float, unit: str, band: str) -> str:
-    text = f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f"{what}: {text}{' ' + unit if unit else ''}  [{band}]"
+    return f"{what}: {_short(value)}{' ' + unit if unit else ''}  [{band}]"
 
 
 def positive_int(name: str, value, minimum: int = 1) -> int:

@@ -30,10 +30,9 @@ GIGABYTES = 4
 REQUIREMENT = ["-e", ".[lab,book,test]"]
 UNPINNED = bool(os.environ.get("UNPINNED"))
 
-BOOK = (
-    ["tools/vendor.py"],
-    "-m jupyter_book.cli.main build . --toc book/_toc.yml --path-output book --all -W -n --keep-going -q".split(),
-)
+JUPYTER_BOOK = ["-c", "from jupyter_book.cli.main import main; main()"]
+BUILD = "build . --toc book/_toc.yml --path-output book --all -W -n --keep-going -q".split()
+BOOK = (["tools/vendor.py"], [*JUPYTER_BOOK, *BUILD])
 LINT = (["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."])
 PYTEST = ["-m", "pytest"]
 UNIT = [*PYTEST, "tests", "--ignore=tests/browser", "-n2", "--dist=loadfile"]

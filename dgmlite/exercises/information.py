@@ -74,6 +74,7 @@ def _of_the_world(p_w, p_m_given_w, p_xy_given_w):
 
 _BITS = math.log(2)
 _SKY = np.array([[0.36, 0.04], [0.20, 0.10], [0.06, 0.24]])
+_UNSETTLED = np.array([[0.36, 0.04], [0.16, 0.14], [0.06, 0.24]])
 _P, _Q = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.2, 0.6])
 _WORLDS = np.random.default_rng(0).dirichlet(np.ones(6), size=3).reshape(3, 3, 2)
 _PRIOR, _CHANNEL = np.array([0.5, 0.3, 0.2]), np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
@@ -159,7 +160,7 @@ EXERCISES = {
     ),
     4: Exercise(
         right=_change,
-        probes=((_SKY, 0), (_SKY, 1), (_SKY, 2)),
+        probes=((_SKY, 0), (_SKY, 2), (_UNSETTLED, 1)),
         mistakes=(
             (lambda p, x: -_change(p, x), "the sign: positive should mean that the entropy rises"),
             (lambda p, x: _change(p, x) / _BITS, "that is in bits: nats take the natural logarithm"),
@@ -177,7 +178,7 @@ EXERCISES = {
             ),
             (lambda p, x: _h(_normalised(p[x])), "that is the entropy after; how much did it change?"),
         ),
-        praise="A cloudy sky makes the rain harder to predict; on average a look still helps.",
+        praise="On average a look helps; a single one need not.",
     ),
     5: Exercise(
         right=_kl,

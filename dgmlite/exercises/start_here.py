@@ -58,6 +58,6 @@ EXERCISES = {
             (lambda p: sum(p) <= 1 + 1e-6, "a sum below one is wrong too: some state's probability has been lost"),
             (lambda p: abs(sum(p) - 1) > 1e-6, "the other way round: True should mean that p is a distribution"),
         ),
-        praise="Two lines that would have caught a good part of the published bugs.",
+        praise="A line that catches a whole family of bugs.",
     ),
 }
