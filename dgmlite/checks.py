@@ -42,19 +42,18 @@ def machine() -> None:
     gpus = torch.cuda.device_count() + torch.backends.mps.is_available()
     versions = sys.version_info[:2], torch.__version__.split(".")[:2]
     python, installed = (float(f"{major}.{int(minor):02d}") for major, minor in versions)
-    for what, value, unit, least, most, advice in (
-        ("Python", python, "", 3.11, 3.99, "install Python 3.11 or newer, then run `make lab` again"),
-        ("torch", installed, "", 2.06, 9.99, "run `make lab` again: it installs the tested version"),
-        ("CPU cores", os.cpu_count() or 1, "", 1, 1024, ""),
-        ("memory free", psutil.virtual_memory().available / 1e9, "GB", 1, 1e5, "close other programs"),
-        ("disk free", shutil.disk_usage(".").free / 1e9, "GB", 0.5, 1e6, "free some disk space"),
-        ("accelerators", gpus, "", 0, 1024, ""),
-        ("one training step", milliseconds, "ms", 0, 200, "cells will take longer than said; close other programs"),
+    for what, value, unit, most, limit, advice in (
+        ("Python", python, "", False, 3.11, "install Python 3.11 or newer, then run `make lab` again"),
+        ("torch", installed, "", False, 2.06, "run `make lab` again: it installs the tested version"),
+        ("CPU cores", os.cpu_count() or 1, "", False, 1, ""),
+        ("memory free", psutil.virtual_memory().available / 1e9, "GB", False, 1, "close other programs"),
+        ("disk free", shutil.disk_usage(".").free / 1e9, "GB", False, 0.5, "free some disk space"),
+        ("accelerators", gpus, "", False, 0, ""),
+        ("one training step", milliseconds, "ms", True, 200, "cells will take longer than said; close other programs"),
     ):
-        if least <= value <= most:
-            print(_line(what, value, unit, f"between {_short(least)} and {_short(most)} ✓"))
-        else:
-            print(_line(what, value, unit, f"between {_short(least)} and {_short(most)} is wanted ✗: {advice}"))
+        band = f"{'at most' if most else 'at least'} {_short(limit)}"
+        ready = value <= limit if most else value >= limit
+        print(_line(what, value, unit, f"{band} ✓" if ready else f"{band} is wanted ✗: {advice}"))
 
 
 def _short(value: float) -> str:
