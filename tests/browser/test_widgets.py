@@ -390,7 +390,7 @@ def test_in_jupyterlab_with_a_kernel(page, lab):
 
     page.goto(lab.replace("/lab?", "/lab/tree/widgets.ipynb?"))
     page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
-    page.get_by_text("Python 3", exact=False).first.wait_for(timeout=60_000)
+    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for(timeout=60_000)
     page.locator(".jp-Notebook .jp-InputArea-editor").first.click()
     for _ in range(5):
         page.keyboard.press("Shift+Enter")
