@@ -11,8 +11,10 @@ from dgmlite import checks
 
 
 @contextlib.contextmanager
-def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[list[torch.Generator]]:
     """Draw from `seed` inside, on the CPU and on `device`; afterwards go on as if nothing had been drawn.
+
+    Yields the random generators, one or two, that are drawn from.
 
     >>> with seeded(0):
     ...     a = torch.rand(2)
@@ -32,7 +34,7 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     for generator in generators:
         generator.manual_seed(seed)
     try:
-        yield
+        yield generators
     finally:
         for generator, state in zip(generators, states):
             generator.set_state(state)

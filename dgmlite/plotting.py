@@ -67,10 +67,16 @@ def density(log_prob, bounds: tuple[float, float, float, float], ax: Axes | None
 
 
 def curves(history, ax: Axes | None = None) -> Axes:
-    """Draw the training and validation losses of a `History` in nats, the chosen epoch marked."""
+    """Draw the training and validation losses of a `History` in nats, the chosen epoch marked; a game's by player."""
+    if not history.train:
+        raise ValueError("history has no epoch to draw: was training interrupted in its first?")
     ax = ax or plt.subplots()[1]
     epochs = np.arange(1, len(history.train) + 1)
-    ax.plot(epochs, history.train, label="train")
+    if isinstance(history.train[0], dict):
+        for player in history.train[0]:
+            ax.plot(epochs, [loss[player] for loss in history.train], label=player)
+    else:
+        ax.plot(epochs, history.train, label="train")
     if history.valid:
         ax.plot(epochs, history.valid, label="validation")
         ax.plot(history.best_epoch, min(history.valid), "o", color=RED, label="kept")

@@ -1,26 +1,22 @@
 """The training loop: one function, for models with a loss and for games between players."""
 
 import contextlib
-import hashlib
-import json
 import math
 import os
-import re
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import torch
 import torch._dynamo  # the first optimiser would import it, for seconds, and an interruption then would leave it broken
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dgmlite import checks
+from dgmlite.checkpoint import Checkpoint
+from dgmlite.networks import seeded
 from dgmlite.plotting import Live
 
 
@@ -99,9 +95,10 @@ def fit(
     total = per_epoch * checks.positive_int("epochs", epochs) if steps is None else checks.positive_int("steps", steps)
     patience = math.inf if patience is None else checks.positive_int("patience", patience)
     average = checks.finite_number("average", 0 if average is None else average, 0, 1)
+    seed = checks.positive_int("seed", seed, 0)
     device, home = _device(device), next(model.parameters()).device
     for wrong, sentence in (
-        (checks.positive_int("seed", seed, 0) >= 2**63, f"seed must be less than 2**63, got {seed}"),
+        (seed >= 2**63, f"seed must be less than 2**63, got {seed}"),
         (on_epoch and not callable(on_epoch), f"on_epoch must be a function of (model, history), got {on_epoch!r}"),
         (average == 1, "average must be less than 1, or the first weights stay for ever; 0.99 to 0.9999 is usual"),
         (patience < math.inf and not held_out, "patience counts epochs by validation: pass valid as well"),
@@ -113,16 +110,15 @@ def fit(
     file = saved = None
     if checkpoint is not None:
         settings = {"batch_size": batch_size, "steps": steps and total, "lr": list(rates.values()), "turns": turns}
-        settings |= {"average": average, "seed": seed, "device": device.type}
-        settings |= {"bf16": bool(bf16), "compile": bool(compile)}
-        file = _Checkpoint(checkpoint, settings, model, data, held_out)
+        settings |= {"average": average, "seed": seed}
+        settings |= {"device": device.type, "bf16": bool(bf16), "compile": bool(compile)}
+        file = Checkpoint(checkpoint, settings, model, data, held_out)
         saved = file.read()
 
-    generators = _generators(device)
     cast = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
     live, state, history, began = Live() if progress else None, None, History(), time.perf_counter()
     try:
-        with _seeded(seed, generators):
+        with seeded(seed, device) as generators:
             model.to(device)
             data, held_out = ([tensor.to(device) for tensor in tensors] for tensors in (data, held_out))
             if not saved and hasattr(model, "initialise") and not getattr(model, "initialised", False):
@@ -139,21 +135,19 @@ def fit(
                 order = [turns[(state.step + i) % len(turns)] for i in range(length)]
                 train_loss, valid_loss = _epoch(state, loss_of, data, batches, order, cast, live), None
                 if held_out:
-                    with _seeded(seed, generators):
+                    with seeded(seed, device):
                         valid_loss = _validate(state.kept, held_out, batch_size, cast, history)
                 state.close_epoch(length, train_loss, valid_loss)
                 history.seconds = time.perf_counter() - began
                 if file:
                     file.write(*state.save())
                 if on_epoch:
-                    with _seeded(seed, generators):
+                    with seeded(seed, device):
                         on_epoch(state.kept.eval(), history)
     except KeyboardInterrupt:
         history.interrupted = True
     finally:
-        for parameters in players.values():
-            for parameter in parameters:
-                parameter.requires_grad_(True)
+        _free(None, players)
         model.to(home).eval()
     if state:
         model.load_state_dict(state.best or state.kept.state_dict())
@@ -170,7 +164,7 @@ def _epoch(state, loss_of, data, batches, order, cast, live):
     began, shown = time.perf_counter(), 0.0
     for i, (player, some) in enumerate(zip(order, batches)):
         if player is not None:
-            _freeze_all_but(player, state.players)
+            _free(player, state.players)
         loss = _loss(loss_of, [tensor[some] for tensor in data], player, cast).mean()
         state.optimisers[player].zero_grad()
         loss.backward()
@@ -204,11 +198,12 @@ def _call(function, batch, player=None):
     return function(*([x] if player is None else [x, player]), **({"y": y[0]} if y else {}))
 
 
-def _freeze_all_but(player, players):
+def _free(player, players):
+    """Let this player's weights be trained and freeze the others'; None frees all."""
     for parameters in players.values():
         for parameter in parameters:
-            parameter.requires_grad_(False)
-    for parameter in players[player]:
+            parameter.requires_grad_(player is None)
+    for parameter in players.get(player, ()):
         parameter.requires_grad_(True)
 
 
@@ -254,26 +249,6 @@ def _result(history):
 
 def _show(loss):
     return ", ".join(f"{k} {v:.5g}" for k, v in loss.items()) if isinstance(loss, dict) else f"loss {loss:.5g}"
-
-
-@contextlib.contextmanager
-def _seeded(seed, generators):
-    """Draw from the seed inside, and afterwards go on as if nothing had been drawn."""
-    states = [generator.get_state() for generator in generators]
-    for generator in generators:
-        generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        for generator, state in zip(generators, states):
-            generator.set_state(state)
-
-
-def _generators(device):
-    """Return the random generators that a model on this device draws from."""
-    if device.type == "cuda":
-        return [torch.default_generator, torch.cuda.default_generators[device.index]]
-    return [torch.default_generator, *([torch.mps._get_default_mps_generator()] if device.type == "mps" else [])]
 
 
 def _players(model):
@@ -355,85 +330,17 @@ class _State:
         for player, optimiser in self.optimisers.items():
             moments = [(name, optimiser.state.get(p, {})) for name, p in self.model.named_parameters()]
             parts[f"adam {player}"] = {f"{name} {k}": tensor for name, m in moments for k, tensor in m.items()}
-        tensors = {f"{part}: {k}": tensor for part, group in parts.items() for k, tensor in group.items()}
-        return tensors, {"step": self.step, "history": asdict(self.history)}
+        return parts, {"step": self.step, "history": asdict(self.history)}
 
-    def load(self, tensors, scalars):
-        parts = defaultdict(dict)
-        for key, tensor in tensors.items():
-            part, k = key.split(": ", 1)
-            parts[part][k] = tensor
+    def load(self, parts, scalars):
         self.model.load_state_dict(parts["model"])
         if self.averaged:
             self.averaged.load_state_dict(parts["averaged"])
         parameters = dict(self.model.named_parameters())
         for player, optimiser in self.optimisers.items():
             for key, tensor in parts[f"adam {player}"].items():
-                name, k = key.split()
+                name, k = key.rsplit(" ", 1)
                 optimiser.state[parameters[name]][k] = tensor.to(parameters[name].device)
         for i, generator in enumerate(self.generators):
             generator.set_state(parts["random"][str(i)])
         self.history, self.best, self.step = History(**scalars["history"]), parts["best"], scalars["step"]
-
-
-class _Checkpoint:
-    """One safetensors file, replaced as a whole, that belongs to one model, one data set and one choice of settings."""
-
-    def __init__(self, path, settings, model, train, valid):
-        self.path = Path(path)
-        if self.path.is_dir():
-            raise ValueError(f"checkpoint must name a file, {path} is a folder; give {self.path / 'run.safetensors'}")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        structure = re.sub("0x[0-9a-f]+", "", repr(model))  # addresses differ between processes
-        shapes = [(k, tuple(tensor.shape), str(tensor.dtype)) for k, tensor in model.state_dict().items()]
-        digests = {"model": _digest({}, f"{structure} {shapes}")}
-        digests |= {"train": _digest(dict(enumerate(train))), "valid": _digest(dict(enumerate(valid)))}
-        self.settings = json.loads(json.dumps(settings | digests))
-
-    def read(self):
-        """Return (tensors, scalars), or None if there is no file; refuse one that is damaged or of another run."""
-        if not self.path.exists():
-            return None
-        try:
-            with safe_open(self.path, "pt") as file:
-                text, digest = file.metadata()["scalars"], file.metadata()["sha256"]
-                tensors = {k: file.get_tensor(k).clone() for k in file.keys()}
-            if digest != _digest(tensors, text):
-                raise ValueError("its contents have changed since it was written")
-            scalars = json.loads(text)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"checkpoint {self.path} is damaged or not one of fit's ({error}); delete it to start afresh"
-            ) from error
-        before = scalars.pop("settings")
-        if different := [k for k in self.settings if before.get(k) != self.settings[k]]:
-            raise ValueError(
-                f"checkpoint {self.path} belongs to another run: {', '.join(different)} differ; "
-                "continue with what it was written with, or choose another file"
-            )
-        return tensors, scalars
-
-    def write(self, tensors, scalars):
-        """Write a new file beside the old one, then let it take the old one's place in a single operation."""
-        tensors = {k: tensor.detach().to("cpu", copy=True).contiguous() for k, tensor in tensors.items()}
-        text = json.dumps(scalars | {"settings": self.settings})
-        unfinished = self.path.with_name(self.path.name + ".tmp")
-        try:
-            with open(unfinished, "wb") as file:
-                file.write(save(tensors, {"scalars": text, "sha256": _digest(tensors, text)}))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, self.path)
-        except OSError as error:
-            reason = f"{error.strerror}: the checkpoint was not written, the one before it is as it was"
-            raise OSError(error.errno, reason, str(self.path)) from error
-        finally:
-            unfinished.unlink(missing_ok=True)
-
-
-def _digest(tensors, text=""):
-    sha = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        sha.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return sha.hexdigest()

@@ -472,6 +472,12 @@ def test_bad_input_is_refused_in_a_sentence(value, count, x):
     refused(data.Density, torch.zeros(1, 2), value)
 
 
+def test_seeds_end_where_torchs_do():
+    assert DENSITIES["ring"].sample(2, seed=2**63 - 1).shape == (2, 2)
+    with pytest.raises(ValueError, match="seed must be below"):
+        DENSITIES["ring"].sample(2, seed=2**64)
+
+
 def test_splits_must_match():
     refused(data.Split, torch.zeros(3, 2), torch.zeros(4))
     refused(data.Split, torch.zeros(3, 2), [1, 2, 3])

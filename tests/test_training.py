@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import dgmlite.checkpoint
 from dgmlite import training
 from dgmlite.training import fit
 
@@ -493,7 +494,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint_and_says_so(tmp_path, monkey
     expected = quiet(options("one")[0], **arguments | {"epochs": 6})
     quiet(model, **arguments | {"epochs": 3}, checkpoint=path)
     before = path.read_bytes()
-    monkeypatch.setattr(training, "open", FullDisk, raising=False)
+    monkeypatch.setattr(dgmlite.checkpoint, "open", FullDisk, raising=False)
     with pytest.raises(OSError, match="No space left on device: the checkpoint was not written") as caught:
         quiet(options("one")[0], **arguments | {"epochs": 6}, checkpoint=path)
     assert caught.value.errno == errno.ENOSPC and str(path) in str(caught.value)
@@ -530,7 +531,7 @@ def run_in_a_child(kind, checkpoint, result, slow=False):
     try:
         torch.set_num_threads(1)
         if slow:
-            training.open = SlowFile
+            dgmlite.checkpoint.open = SlowFile
         model, arguments = options(kind)
         history = quiet(model, **arguments, checkpoint=checkpoint)
         weights = [tensor.tolist() for tensor in model.state_dict().values()]

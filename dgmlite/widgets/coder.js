@@ -58,6 +58,8 @@ function small(value) { // 0.00077 as 7.7·10⁻⁴
   return value < 0.01 ? `${digits}·10⁻${[...power].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")}` : number(value, 3);
 }
 
+const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
 function render({ model, el }) {
   const alphabet = [...model.get("alphabet")], K = alphabet.length, longest = 32;
   const given = model.get("probabilities"), rows = Array.isArray(given[0]) ? given : alphabet.map(() => given);
@@ -133,7 +135,7 @@ function render({ model, el }) {
     buttons.play.disabled = message.length === 0;
 
     // The message: above each letter its surprise in bits.
-    const left = 2, tile = Math.min(34, (width - 12) / Math.max(message.length, 1)), tall = 44, floor = 34 + tall;
+    const left = 14, tile = Math.min(34, (width - 28) / Math.max(message.length, 1)), tall = 44, floor = 34 + tall;
     Object.assign(ui, { left, tile });
     layer.push(text(0, 16, "Surprise of each letter in bits", "start", "dgm-head"));
     symbols.forEach((s, j) => {
@@ -180,12 +182,12 @@ function render({ model, el }) {
       ["letters coded", `${k} of ${message.length}`],
       ["ideal, −Σ log₂ p", number(ideal, 2), "bits", "dgm-orange"],
       ["settled so far", String(bits.length), "bits", "dgm-sky"],
-      ["code", String(8 * code.length), `bits = ${code.length} bytes, and 4 of checksum`],
+      ["code", String(8 * code.length), `bits = ${plural(code.length, "byte")}, and 4 of checksum`],
     ]);
     const name = (letter) => (letter === " " ? "The space" : `“${letter}”`);
     ui.say(k === 0
       ? "Nothing is coded yet: the interval is everything from 0 to 1, cut in proportion to the probabilities. Step forward, or type your own message."
-      : `${name(message[k - 1])} kept ${number(100 * p[k - 1][symbols[k - 1]], 1)} % of the interval, which costs ${number(cost[k - 1], 2)} bits, and settled ${bits.length - earlier} of them. `
+      : `${name(message[k - 1])} kept ${number(100 * p[k - 1][symbols[k - 1]], 1)} % of the interval, which costs ${number(cost[k - 1], 2)} bits; ${plural(bits.length - earlier, "further bit")} now settled. `
         + "The next bit is open as long as the interval lies on both sides of the thick line.");
     ui.expose({ text: message, position: k, ideal_bits: ideal, settled: bits, bytes: [...code, ...check], middle });
   }

@@ -20,7 +20,7 @@ function huffman(p) {
   return p.map((_, i) => words[i]);
 }
 
-// The twelve most frequent letters of English and their shares, per cent.
+// Shares of the eight most frequent letters of English, per cent.
 const ENGLISH = [12.7, 9.1, 8.2, 7.5, 7.0, 6.7, 6.3, 6.1];
 
 function render({ model, el }) {

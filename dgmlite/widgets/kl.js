@@ -136,8 +136,8 @@ function render({ model, el }) {
     ]);
     ui.say(Math.max(d.kl_pq, d.kl_qp) < 1e-9
       ? "q equals p: both divergences are zero, and so is every integrand."
-      : `KL(p ‖ q) = ${number(ui.shown(d.kl_pq), 2)} ${unit}, most of it near x = ${number(peak.pq, 1)}, where q is too small for p: it asks q to cover all of p. `
-        + `KL(q ‖ p) = ${number(ui.shown(d.kl_qp), 2)} ${unit}, most of it near x = ${number(peak.qp, 1)}, where q is too large for p: it asks q to stay within p.`);
+      : `KL(p ‖ q) = ${number(ui.shown(d.kl_pq), 2)} ${unit}; its integrand peaks at x = ${number(peak.pq, 1)}, where q is too small for p: it asks q to cover all of p. `
+        + `KL(q ‖ p) = ${number(ui.shown(d.kl_qp), 2)} ${unit}; its integrand peaks at x = ${number(peak.qp, 1)}, where q is too large for p: it asks q to stay within p.`);
     ui.expose({ p, q, ...d });
   }
 
