@@ -31,7 +31,12 @@ class Checkpoint:
     """
 
     def __init__(
-        self, path: str | os.PathLike, settings: dict, model: nn.Module, train: Sequence[Tensor], valid: Sequence[Tensor]
+        self,
+        path: str | os.PathLike,
+        settings: dict,
+        model: nn.Module,
+        train: Sequence[Tensor],
+        valid: Sequence[Tensor],
     ):
         self.path = Path(path)
         if self.path.is_dir():

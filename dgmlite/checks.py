@@ -22,9 +22,9 @@ def measured(what: str, value: float, low: float, high: float, unit: str = "") -
     test loss: 83.21 nats  [between 82 and 85 ✓]
     """
     value = float(value)
-    if not low <= value <= high:  # also catches NaN
+    if not (math.isfinite(value) and low <= value <= high):
         raise AssertionError(f"{what}: {value:.5g} {unit} is outside the expected band, {low:g} to {high:g}".strip())
-    print(_line(what, value, unit, f"between {_short(low)} and {_short(high)} ✓"))
+    print(_line(what, f"{_short(value)} {unit}".strip(), f"between {_short(low)} and {_short(high)} ✓"))
 
 
 def machine() -> None:
@@ -40,28 +40,30 @@ def machine() -> None:
         model(x).square().mean().backward()
     milliseconds = (time.perf_counter() - start) / steps * 1000
     gpus = torch.cuda.device_count() + torch.backends.mps.is_available()
-    versions = sys.version_info[:2], torch.__version__.split(".")[:2]
-    python, installed = (float(f"{major}.{int(minor):02d}") for major, minor in versions)
-    for what, value, unit, most, limit, advice in (
-        ("Python", python, "", False, 3.11, "install Python 3.11 or newer, then run `make lab` again"),
-        ("torch", installed, "", False, 2.06, "run `make lab` again: it installs the tested version"),
-        ("CPU cores", os.cpu_count() or 1, "", False, 1, ""),
-        ("memory free", psutil.virtual_memory().available / 1e9, "GB", False, 1, "close other programs"),
-        ("disk free", shutil.disk_usage(".").free / 1e9, "GB", False, 0.5, "free some disk space"),
-        ("accelerators", gpus, "", False, 0, ""),
-        ("one training step", milliseconds, "ms", True, 200, "cells will take longer than said; close other programs"),
+    memory, disk = psutil.virtual_memory().available / 1e9, shutil.disk_usage(".").free / 1e9
+    torch_version = tuple(map(int, torch.__version__.split(".")[:2]))
+    for what, shown, ready, band, advice in (
+        ("Python", _dotted(sys.version_info), sys.version_info >= (3, 11), "at least 3.11", "install a newer one"),
+        ("torch", _dotted(torch_version), torch_version >= (2, 6), "at least 2.6", "run `make lab`, which installs it"),
+        ("CPU cores", str(os.cpu_count() or 1), True, "at least 1", ""),
+        ("memory free", f"{memory:.1f} GB", memory >= 1, "at least 1", "close other programs"),
+        ("disk free", f"{disk:.1f} GB", disk >= 0.5, "at least 0.5", "free some disk space"),
+        ("accelerators", str(gpus), True, "at least 0", ""),
+        ("one training step", f"{milliseconds:.1f} ms", milliseconds <= 200, "at most 200", "close other programs"),
     ):
-        band = f"{'at most' if most else 'at least'} {_short(limit)}"
-        ready = value <= limit if most else value >= limit
-        print(_line(what, value, unit, f"{band} ✓" if ready else f"{band} is wanted ✗: {advice}"))
+        print(_line(what, shown, f"{band} ✓" if ready else f"{band} is wanted ✗: {advice}"))
+
+
+def _dotted(version: tuple) -> str:
+    return f"{version[0]}.{version[1]}"
 
 
 def _short(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def _line(what: str, value: float, unit: str, band: str) -> str:
-    return f"{what}: {_short(value)}{' ' + unit if unit else ''}  [{band}]"
+def _line(what: str, shown: str, band: str) -> str:
+    return f"{what}: {shown}  [{band}]"
 
 
 def positive_int(name: str, value, minimum: int = 1) -> int:

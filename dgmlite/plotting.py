@@ -9,6 +9,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dgmlite import checks
+
 # Okabe & Ito (2008): eight colours that people with any common colour blindness can tell apart.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 
@@ -38,8 +40,11 @@ def house_style() -> None:
 
 def images(x: torch.Tensor, levels: int, columns: int = 10, title: str = "", ax: Axes | None = None) -> Axes:
     """Draw a batch of integer images (B, 1, H, W) as one grid, white for level 0, black for levels − 1."""
-    if x.dim() != 4 or x.shape[1] != 1:
-        raise ValueError(f"x must have shape (B, 1, H, W), got {tuple(x.shape)}; one image needs x[None]")
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"x must be a torch tensor, got {type(x).__name__}; torch.as_tensor(x) makes one")
+    if x.dim() != 4 or x.shape[1] != 1 or not len(x):
+        raise ValueError(f"x must have shape (B, 1, H, W), B ≥ 1, got {tuple(x.shape)}; one image needs x[None]")
+    levels, columns = checks.positive_int("levels", levels, 2), checks.positive_int("columns", columns)
     b, _, h, w = x.shape
     rows = math.ceil(b / columns)
     grid = np.full((rows * (h + 1) + 1, columns * (w + 1) + 1), np.nan)
@@ -59,7 +64,7 @@ def density(log_prob, bounds: tuple[float, float, float, float], ax: Axes | None
     x0, x1, y0, y1 = bounds
     xs, ys = torch.linspace(x0, x1, points), torch.linspace(y0, y1, points)
     with torch.no_grad():
-        p = log_prob(torch.cartesian_prod(xs, ys)).exp().reshape(points, points).T.cpu()
+        p = log_prob(torch.cartesian_prod(xs, ys)).exp().reshape(points, points).T.cpu().numpy()
     ax = ax or plt.subplots(figsize=(4, 4))[1]
     ax.imshow(p, origin="lower", extent=bounds, cmap="Blues", aspect="equal")
     ax.set(xlabel="$x_1$", ylabel="$x_2$")
@@ -68,14 +73,12 @@ def density(log_prob, bounds: tuple[float, float, float, float], ax: Axes | None
 
 def curves(history, ax: Axes | None = None) -> Axes:
     """Draw the training and validation losses of a `History` in nats, the chosen epoch marked; a game's by player."""
-    if not history.train:
-        raise ValueError("history has no epoch to draw: was training interrupted in its first?")
     ax = ax or plt.subplots()[1]
     epochs = np.arange(1, len(history.train) + 1)
-    if isinstance(history.train[0], dict):
-        for player in history.train[0]:
-            ax.plot(epochs, [loss[player] for loss in history.train], label=player)
-    else:
+    players = {player: None for loss in history.train if isinstance(loss, dict) for player in loss}
+    for player in players:  # one that had no turn in an epoch has no loss there
+        ax.plot(epochs, [loss.get(player, math.nan) for loss in history.train], label=player)
+    if not players:
         ax.plot(epochs, history.train, label="train")
     if history.valid:
         ax.plot(epochs, history.valid, label="validation")

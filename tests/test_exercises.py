@@ -39,7 +39,7 @@ def test_right_skeleton_and_every_mistake(name, exercise):
     assert said(name, ...) == f"○ {name}: not answered yet"
     if exercise.probes:
         assert said(name, lambda *args: ...) == f"○ {name}: not answered yet"
-    assert len(exercise.mistakes) >= 3
+    assert len(exercise.mistakes) >= 3, (name, "list three usual mistakes")
     for wrong, sentence in exercise.mistakes:
         assert said(name, wrong) == f"✗ {name}: {sentence}"
 
@@ -114,19 +114,26 @@ def test_a_home_that_cannot_be_written_loses_nothing_but_the_record(tmp_path, mo
     assert "✓" in (out := capsys.readouterr().out) and "not recorded" in out
 
 
+def name_of(cell):
+    found = re.search(r"^check\([\"'](.+?)[\"'], \w+\)$", cell.source, re.M)
+    assert found, (cell.id, 'an exercise ends in check("<chapter>.<number>", answer)')
+    return found[1]
+
+
 def exercise_cells():
     for path in NOTEBOOKS:
         cells = nbformat.read(path, 4).cells
         for i, cell in enumerate(cells):
             if "exercise" in cell.metadata.get("tags", []):
                 imports = next(c.source for c in cells if c.cell_type == "code")
-                yield pytest.param(imports, cell, cells[i + 1], id=cell.source.split('"')[-2])
+                yield pytest.param(imports, cell, cells[i + 1], id=name_of(cell))
 
 
 @pytest.mark.parametrize("imports, skeleton, solution", list(exercise_cells()))
 def test_the_folded_solution_passes_where_the_skeleton_does_not(imports, skeleton, solution):
     """Exercises need only the chapter's first code cell, so a reader can begin with any of them."""
-    assert "solution" in solution.metadata.tags and "<details>" in solution.source
+    wanted = "the cell after an exercise must be its folded solution, tagged solution"
+    assert "solution" in solution.metadata.get("tags", []) and "<details>" in solution.source, (skeleton.id, wanted)
     (code,) = re.findall(r"```python\n(.*?)```", solution.source, flags=re.S)
     (call,) = re.findall(r"^check\(.*\)$", skeleton.source, flags=re.M)
     for source, sign in ((skeleton.source.replace(call, ""), "○"), (code, "✓")):
@@ -140,5 +147,5 @@ def test_the_folded_solution_passes_where_the_skeleton_does_not(imports, skeleto
 
 
 def test_every_exercise_stands_in_its_chapter():
-    placed = {c.values[1].source.split('"')[-2] for c in exercise_cells()}
-    assert placed == {name for name, _ in ALL}
+    placed, known = {name_of(c.values[1]) for c in exercise_cells()}, {name for name, _ in ALL}
+    assert placed == known, (placed ^ known, "exercise cells and dgmlite/exercises/<chapter>.py differ")

@@ -91,7 +91,14 @@ def test_form(path):
     for cell in code_cells(nb):
         assert cell.source.strip(), (cell.id, "an empty cell")
         assert len(cell.source.splitlines()) <= 25, (cell.id, "longer than 25 lines")
+        assert all(len(line) <= 80 for line in cell.source.splitlines()), (cell.id, "a line of code over 80 characters")
         assert not cell.source.rstrip().endswith(";"), (cell.id, "the comparison does not honour a last ;")
+    for cell in nb.cells:
+        note = cell.metadata.get("slideshow", {}).get("slide_type") == "notes"
+        assert note == ("remove-cell" in tags(cell)), (
+            cell.id,
+            "speaker notes are of type notes and tagged remove-cell",
+        )
     prose = "\n".join(c.source for c in nb.cells if c.cell_type == "markdown" and "remove-cell" not in tags(c))
     levels = [len(mark) for mark in re.findall(r"^(#+) ", re.sub(r"```.*?```", "", prose, flags=re.DOTALL), re.M)]
     assert levels[0] == 1 and levels.count(1) == 1, "one title"
