@@ -259,7 +259,13 @@ def test_no_network_is_said_quickly_and_leaves_what_works(installed):
 def test_interrupted_installation_is_repaired(project, how):
     (project / "hang").touch()
     arguments, env = command("lab")
-    first = subprocess.Popen(arguments, cwd=project, env=env, start_new_session=True, stdout=-1, stderr=-1, text=True)
+    first = subprocess.Popen(
+        arguments,
+        **{"cwd": project, "env": env, "start_new_session": True, "stdout": -1, "stderr": -1, "text": True},
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # which a job in background ignores
+    )
     log = project / ".venv/install.log"
     for _ in range(600):
         if log.is_file() and "editable" in log.read_text():

@@ -162,7 +162,7 @@ function render({ model, el }) {
         const w = value * width, came = j < k && s === symbols[j], next = j === k && s === symbols[j];
         layer.push(box(x, y, w, thick, came ? "dgm-fill dgm-sky" : `dgm-slice ${s % 2 ? "dgm-odd" : ""}`));
         if (next) layer.push(box(x + 1, y + 1, w - 2, thick - 2, "dgm-expected"));
-        if (w > 12 || came) layer.push(text(clamp(x + w / 2, 6, width - 6), y + 23, seen(alphabet[s]), "middle", came ? "dgm-mono dgm-onfill" : next ? "dgm-mono" : "dgm-small"));
+        if (w > 12 || came) layer.push(text(clamp(x + w / 2, 6, width - 6), y + 23, seen(alphabet[s]), "middle", came ? `dgm-mono ${w > 12 ? "dgm-onfill" : "dgm-halo"}` : next ? "dgm-mono" : "dgm-small"));
         if (came) layer.unshift(path(`M${x} ${y + thick}L0 ${y + thick + gap}H${width}L${x + w} ${y + thick}z`, "dgm-veil dgm-sky"),
           path(`M${x} ${y + thick}L0 ${y + thick + gap}M${width} ${y + thick + gap}L${x + w} ${y + thick}`, "dgm-guide"));
         x += w;

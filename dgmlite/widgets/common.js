@@ -27,7 +27,7 @@ function rescaled(p, i, value) {
 // One widget on the page: buttons above, a picture, its numbers, and a sentence that says what to see.
 // `traits` are followed; draw(ui, width) is called whenever one of them, or the room, has changed.
 function frame({ model, el, title, traits, start, draw }) {
-  const root = html("div", { class: "dgm", role: "group", "aria-label": title, "data-lm-suppress-shortcuts": "true" });
+  const root = html("div", { class: "dgm", role: "group", "aria-label": title });
   const buttons = html("div", { class: "dgm-buttons" });
   const scene = svg("g", { "aria-hidden": "true", class: "dgm-scene" });
   const handles = svg("g");
@@ -108,7 +108,10 @@ function frame({ model, el, title, traits, start, draw }) {
   }));
   traits.forEach((name) => model.on(`change:${name}`, redraw));
   root.addEventListener("keydown", (event) => {
-    if (HANDLED.has(event.key)) event.stopPropagation(); // slides turn pages with these
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const pressed = event.target.matches("button") && [" ", "Enter"].includes(event.key);
+    // JupyterLab gives letters a meaning (dd deletes the cell); slides turn with a space.
+    if (pressed || (event.key.length === 1 && !root.closest(".reveal"))) event.stopPropagation();
   });
   let width = 0;
   const room = new ResizeObserver(() => {
@@ -126,10 +129,10 @@ function frame({ model, el, title, traits, start, draw }) {
 }
 
 const UP = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
-const HANDLED = new Set([...Object.keys(UP), "Home", "End", " ", "Enter"]);
 
 // A handle in the picture, moved by mouse, finger or keys. Arrows move by `step`, with Shift by a tenth of it, Page
-// Up and Down by ten. value(point) translates a place in the picture; text() says the value and what it leads to.
+// Up and Down by ten (not on slides: remote controls send them). value(point) translates a place in the picture;
+// text() says the value and what it leads to.
 function slider(ui, { label, min, max, step, vertical = false, dot = false, get, set, value, text, begin = () => {}, active }) {
   const area = svg("path", { class: "dgm-area" });
   const grip = svg("g", { class: "dgm-grip" }, svg("circle", { r: 22, class: "dgm-touch" }));
@@ -162,11 +165,12 @@ function slider(ui, { label, min, max, step, vertical = false, dot = false, get,
   });
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) node.addEventListener(end, () => { offset = null; });
   node.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || (event.key.startsWith("Page") && ui.root.closest(".reveal"))) return;
     const to = event.key === "Home" ? min : event.key === "End" ? max
       : event.key in UP ? get() + UP[event.key] * step * (event.shiftKey ? 0.1 : 1) : undefined;
     if (to === undefined) return;
     event.preventDefault();
+    event.stopPropagation(); // notebooks and slides have their own use for these keys
     begin();
     move(to);
   });
