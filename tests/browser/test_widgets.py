@@ -401,7 +401,7 @@ def test_in_jupyterlab_with_a_kernel(page, lab):
     page.goto(lab.replace("/lab?", "/lab/tree/widgets.ipynb?"))
     page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
     for _ in range(30):  # until the kernel answers: keys pressed before are lost
-        page.locator(".jp-Notebook .jp-InputArea-editor").first.click()
+        page.locator(".jp-Notebook .jp-InputArea-editor:visible").first.click()
         page.keyboard.press("Shift+Enter")
         page.wait_for_timeout(1000)
         if re.search(r"\d", page.locator(".jp-InputPrompt").first.inner_text()):
