@@ -313,7 +313,7 @@ def test_a_failing_stage_says_how_to_run_it_again(monkeypatch, capsys):
 
 def test_the_book_s_builder_is_really_called():
     done = subprocess.run([sys.executable, *house.JUPYTER_BOOK, "build", "--help"], capture_output=True, text=True)
-    assert not done.returncode and set(house.BUILD[2::2]) & set(done.stdout.split()) and "Usage" in done.stdout
+    assert not done.returncode and "--path-output" in done.stdout
 
 
 def test_every_target_is_a_command():
