@@ -44,7 +44,7 @@ def evaluate(
 
     - `log_prob(x)`: −log p(x), exact.
     - `log_weight(x, k)`: −log (1/k) Σ_i w_i, whose expectation is an upper bound that tightens with k (Burda et al.
-      2016, arXiv:1509.00519, eq. 8); for k = 1 it is −ELBO, and `elbo(x)` is used where there is one.
+      2016, arXiv:1509.00519, theorem 1); for k = 1 it is −ELBO, and `elbo(x)` is used where there is one.
     - neither: kind "none".
 
     `y`, one entry per example, goes to the model as `y=`. The model is in eval mode meanwhile and then as before; the

@@ -68,12 +68,12 @@ def test_samples_follow_the_enumerated_joint():
 def test_hand_set_weights():
     """x₂ copies x₁ with probability 1/(1 + e⁻²): a model without hidden layer whose only connection is set by hand."""
     model = MADE((2,), levels=2, hidden=())
-    layer, scale = model.network.layers[-1], model.network.scale
+    layer, scale = model.network.layers[-1], 2**-0.5
     with torch.no_grad():
         layer.weight.fill_(7.0)  # where the mask is, this must not matter
         layer.weight[3, :2] = torch.tensor([0.0, 4.0]) / scale  # logit(1) − logit(0) of x₂, given x₁ ≥ 1
         layer.weight[2, :2] = 0
-        layer.bias.copy_(torch.tensor([0.0, 0.0, 0.0, -2.0]) / scale)
+        model.bias.copy_(torch.tensor([[0.0, 0.0], [0.0, -2.0]]) / scale)
     copied = 1 / (1 + math.exp(-2))
     expected = torch.tensor([copied, 1 - copied, 1 - copied, copied]) / 2
     p = model.log_prob(torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])).exp()
@@ -92,15 +92,18 @@ def test_receptive_field_is_all_of_the_past_and_nothing_else(shape, levels, dept
     d = math.prod(shape)
     order = random.sample(range(d), d)
     model = MADE(shape, levels, hidden=(d - 1 + extra,) * depth, order=order, seed=random.randrange(2**32)).double()
-    one_hot = torch.rand(16, d, levels, generator=torch.Generator().manual_seed(1)).double()
+    inputs = torch.rand(16, d, levels, generator=torch.Generator().manual_seed(1)).double()
     weights = torch.randn(levels, generator=torch.Generator().manual_seed(2)).double()
-    jacobian = torch.func.jacrev(lambda o: (model.network(o) @ weights).sum(0))(one_hot)  # (D, B, D, levels)
-    slopes = jacobian.abs().sum(1)  # (D, D, levels)
+    jacobian = torch.func.jacrev(lambda o: (model.network(o) @ weights).sum(0))(inputs)  # (D, B, D, levels)
+    slopes = jacobian.abs().sum(1)  # (D, D, levels), in the order of generation
+    for r, s in itertools.product(range(d), repeat=2):
+        assert ((slopes[r, s] > 0) == (s < r)).all(), (r, s)
+    x = torch.randint(levels, (1, d), generator=torch.Generator().manual_seed(3))
     for i, j in itertools.product(range(d), repeat=2):
-        if order.index(j) < order.index(i):
-            assert (slopes[i, j] > 0).all(), (i, j)
-        else:
-            assert (slopes[i, j] == 0).all(), (i, j)
+        if order.index(j) >= order.index(i):  # the order is that of the caller's dimensions
+            other = x.clone()
+            other[0, j] = (x[0, j] + 1) % levels
+            assert torch.equal(*(model.logits(v.view(1, *shape))[0, i] for v in (x, other))), (i, j)
 
 
 def test_one_dimension_depends_on_its_bias_alone():
@@ -262,5 +265,5 @@ def test_bad_sample_sizes_are_refused(n):
 
 @pytest.mark.parametrize("call", [MODEL.loss, MODEL.log_prob, MODEL.logits])
 def test_labels_are_refused(call):
-    with pytest.raises(TypeError, match="'y'"):
+    with pytest.raises(TypeError, match="without condition"):
         call(STATES, y=torch.zeros(81))

@@ -40,7 +40,7 @@ function render({ model, el }) {
     ui.onReset = () => { best = {}; };
     const preset = (name, p, q) => ui.button(name, () => ui.set({ q, p }));
     ui.group("examples", () => {
-      preset("two bumps", [[0.5, -2, 0.6], [0.5, 2, 0.9]], [0, 1]);
+      preset("two bumps", [[0.5, -2.5, 0.6], [0.5, 2.5, 0.9]], [0, 1]);
       preset("near and far", [[0.8, -1, 0.5], [0.2, 3, 0.5]], [0, 1]);
       preset("two Gaussians", [[1, -1, 0.7]], [1, 1.4]);
     });

@@ -16,10 +16,10 @@ class TwoDensities(Widget):
     p: one or two (weight, mean, std), the weights sum to 1; a single Gaussian, [(1, mean, std)], can be dragged too.
     q: (mean, std). Means lie in −5..5, stds in 0.2..3. `p` and `q` follow what the learner sets. Between two Gaussians
     in closed form, else by the trapezoid rule. Raises ValueError or TypeError for anything else.
-    Kullback & Leibler (1951), equation 2.4; Minka (2005), section 2.
+    Kullback & Leibler (1951); Minka (2005), Divergence measures and message passing (MSR-TR-2005-173).
 
     >>> TwoDensities(q=(1, 0.5))
-    TwoDensities(p=[[0.5, -2.0, 0.6], [0.5, 2.0, 0.9]], q=[1.0, 0.5])
+    TwoDensities(p=[[0.5, -2.5, 0.6], [0.5, 2.5, 0.9]], q=[1.0, 0.5])
     """
 
     p = t.List(t.List(t.Float())).tag(sync=True)
@@ -28,7 +28,7 @@ class TwoDensities(Widget):
     initial_q = t.List(t.Float()).tag(sync=True)
     _script, _shown = "kl.js", ("p", "q")
 
-    def __init__(self, p=((0.5, -2, 0.6), (0.5, 2, 0.9)), q=(0, 1)):
+    def __init__(self, p=((0.5, -2.5, 0.6), (0.5, 2.5, 0.9)), q=(0, 1)):
         p, q = (v.tolist() if hasattr(v, "tolist") else v for v in (p, q))  # arrays
         if not hasattr(p, "__len__") or isinstance(p, str):
             raise TypeError(f"p must be a list of (weight, mean, std), got {p!r}")
