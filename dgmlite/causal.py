@@ -246,25 +246,25 @@ class MaskedConv2d(nn.Conv2d):
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, own: bool, colours: int = 1, copies: int = 1):
-        super().__init__(inputs, outputs, kernel, padding=kernel // 2)
+        self.pad = kernel // 2
+        super().__init__(inputs, outputs, (self.pad + 1, kernel))  # the rows below are never seen
         out, into = _colour(outputs // copies, colours).repeat(copies)[:, None], _colour(inputs, colours)
-        centre = kernel // 2
-        mask = torch.zeros(outputs, inputs, kernel, kernel, dtype=torch.bool)
-        mask[:, :, :centre] = mask[:, :, centre, :centre] = True
-        mask[:, :, centre, centre] = out >= into if own else out > into
+        mask = torch.ones(outputs, inputs, self.pad + 1, kernel, dtype=torch.bool)
+        mask[:, :, -1, self.pad + 1 :] = False
+        mask[:, :, -1, self.pad] = out >= into if own else out > into
         self.register_buffer("mask", mask)
 
     def forward(self, x: Tensor) -> Tensor:
         """Channels last: (B, rows, columns, inputs) → (B, rows, columns, outputs)."""
-        return self._conv_forward(x.permute(0, 3, 1, 2), self.weight * self.mask, self.bias).permute(0, 2, 3, 1)
+        padded = F.pad(x.permute(0, 3, 1, 2), (self.pad, self.pad, self.pad, 0))
+        return F.conv2d(padded, self.weight * self.mask, self.bias).permute(0, 2, 3, 1)
 
     def start(self, n: int, columns: int) -> dict[str, Tensor]:
-        pad = self.padding[0]
-        rows = self.weight.new_zeros(n, self.in_channels, pad + 1, columns + 2 * pad)
-        return {"rows": rows, "kernel": (self.weight * self.mask)[:, :, : pad + 1].flatten(1)}
+        rows = self.weight.new_zeros(n, self.in_channels, self.pad + 1, columns + 2 * self.pad)
+        return {"rows": rows, "kernel": (self.weight * self.mask).flatten(1)}
 
     def put(self, cache: dict[str, Tensor], column: int, x: Tensor) -> None:
-        cache["rows"][:, :, -1, column + self.padding[0]] = x
+        cache["rows"][:, :, -1, column + self.pad] = x
 
     def at(self, cache: dict[str, Tensor], column: int) -> Tensor:
         """Return the output at this pixel of the newest row, (n, outputs)."""

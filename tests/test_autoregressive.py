@@ -1,4 +1,4 @@
-"""MADE against facts that do not come from its own formulas."""
+"""MADE, and its family, against facts that do not come from their own formulas."""
 
 import copy
 import itertools
@@ -13,8 +13,17 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
+from torch import nn
 
-from dgmlite.models.autoregressive import MADE
+from dgmlite.models.autoregressive import (
+    MADE,
+    NADE,
+    CausalConv,
+    CausalTransformer,
+    Ensemble,
+    LogisticAR,
+    PixelCNN,
+)
 from dgmlite.networks import seeded
 
 LEVELS, D = 3, 4
@@ -196,6 +205,170 @@ def test_beats_independent_pixels_on_digits():
                 optimiser.step()
         with torch.no_grad():
             assert model.loss(data.test.x).mean() < baseline - 5
+
+
+# The whole family.
+
+FAMILY = {
+    "MADE": lambda shape, levels, **more: MADE(shape, levels, hidden=(60,), **more),
+    "LogisticAR": LogisticAR,
+    "NADE": lambda shape, levels, **more: NADE(shape, levels, hidden=9, **more),
+    "CausalConv": lambda shape, levels, **more: CausalConv(shape, levels, channels=6, dilations=(1, 2, 4), **more),
+    "CausalTransformer": lambda shape, levels, **more: CausalTransformer(shape, levels, channels=8, heads=2, **more),
+    "PixelCNN": lambda shape, levels, **more: PixelCNN(shape, levels, channels=6, depth=1, kernel=3, **more),
+    "Ensemble": lambda shape, levels, **more: Ensemble(
+        [NADE(shape, levels, hidden=9, **more), CausalConv(shape, levels, channels=6, dilations=(1, 2), **more)]
+    ),
+}
+
+
+def moved(model):
+    with torch.no_grad(), seeded(1):
+        for parameter in model.parameters():
+            parameter.add_(0.5 * torch.randn_like(parameter))
+    return model.double()
+
+
+@pytest.fixture(params=FAMILY)
+def make(request):
+    return lambda *shape_and_levels, **more: moved(FAMILY[request.param](*shape_and_levels, **more))
+
+
+@pytest.mark.parametrize("shape, levels", [((1, 2, 2), 3), ((3,), 4), ((3, 2), 2), ((1, 1, 1), 5)])
+def test_every_shape_is_a_distribution_for_every_condition(make, shape, levels):
+    model = make(shape, levels, condition=2)
+    x = torch.cartesian_prod(*[torch.arange(levels)] * math.prod(shape)).reshape(-1, *shape)
+    p = [model.log_prob(x, torch.full((len(x),), y)).exp() for y in range(2)]
+    for each in p:
+        assert each.sum().item() == pytest.approx(1, abs=1e-10)
+    assert (p[0] - p[1]).abs().sum() > 1e-3  # the condition matters
+    mixed = torch.tensor([[0.3, 0.7]]).expand(len(x), 2)
+    assert model.log_prob(x, mixed).exp().sum().item() == pytest.approx(1, abs=1e-10)
+    torch.testing.assert_close(model.log_prob(x, F.one_hot(torch.ones(len(x)).long(), 2)), p[1].log())
+
+
+def test_condition_reaches_the_first_dimension(make):
+    model, x = make((2, 2), 3, condition=2), torch.zeros(2, 2, 2).long()
+    first = model.conditionals(x, torch.tensor([0, 1]))[:, 0]
+    assert (first[0] - first[1]).abs().max() > 1e-3
+
+
+def test_what_is_given_stays_and_the_rest_follows_the_conditional(make):
+    model, n = make((1, 2, 2), 3), 20_000
+    with seeded(0):
+        x = model.sample(n, given=torch.tensor([2, 0]))
+    order = model.order.tolist()
+    assert (x.flatten(1)[:, order[:2]] == torch.tensor([2, 0])).all()
+    possible = torch.cartesian_prod(torch.arange(3), torch.arange(3))
+    states = torch.empty(9, 4, dtype=torch.long)
+    states[:, order] = torch.cat((torch.tensor([[2, 0]]).expand(9, 2), possible), 1)
+    expected = model.log_prob(states.view(9, 1, 2, 2)).softmax(0).detach().numpy() * n
+    observed = np.bincount((x.flatten(1)[:, order[2:]] * torch.tensor([3, 1])).sum(1).numpy(), minlength=9)
+    enough = expected >= 5
+    pairs = [np.append(v[enough], v[~enough].sum() + 1e-9) for v in (expected, observed)]
+    assert ((pairs[1] - pairs[0]) ** 2 / np.maximum(pairs[0], 1)).sum() < scipy.stats.chi2.isf(1e-4, enough.sum())
+    rows = torch.randint(3, (7, 3), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(model.sample(7, given=rows).flatten(1)[:, order[:3]], rows)
+    full = torch.randint(3, (4,), generator=torch.Generator().manual_seed(1))
+    assert torch.equal(model.sample(2, given=full).flatten(1)[:, order], full.expand(2, 4))
+
+
+def test_temperature(make):
+    model, n = make((2, 1), 3), 30_000
+    order = model.order.tolist()
+    p = model.log_prob(torch.cartesian_prod(torch.arange(3), torch.arange(3)).view(9, 2, 1)).exp().view(3, 3).detach()
+    p = p if order == [0, 1] else p.T
+    sharp = (p.sum(1) ** 2 / (p.sum(1) ** 2).sum())[:, None] * p**2 / (p**2).sum(1, keepdim=True)  # per conditional
+    with seeded(0):
+        x = model.sample(n, temperature=0.5).flatten(1)[:, order]
+    observed = torch.bincount(x[:, 0] * 3 + x[:, 1], minlength=9) / n
+    torch.testing.assert_close(observed.double(), sharp.flatten(), rtol=0, atol=0.015)
+    greedy = model.sample(3, temperature=0).flatten(1)[:, order]
+    assert (greedy[:, 0] == p.sum(1).argmax()).all() and (greedy[:, 1] == p[greedy[0, 0]].argmax()).all()
+
+
+@pytest.mark.parametrize("kernel, dilations, field", [(2, (1, 2, 4), 8), (3, (1, 1), 5), (1, (1,), 1), (2, (5,), 6)])
+def test_receptive_field_is_what_gradients_say(kernel, dilations, field):
+    model = moved(CausalConv((12,), 2, channels=5, kernel=kernel, dilations=dilations))
+    x = torch.rand(1, 12, 2, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    slopes = torch.autograd.grad(model.network(x)[0, 11].sum(), x)[0].abs().sum(-1)[0]
+    seen = slopes.nonzero().flatten().tolist()
+    assert model.receptive_field == field and min(seen) == 11 - field and 11 not in seen
+
+
+def test_three_by_three_pixelcnn_is_blind_to_the_upper_right():
+    model = moved(PixelCNN((1, 6, 6), 2, channels=6, depth=5, kernel=3))
+    x = torch.rand(1, 36, 2, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    slopes = torch.autograd.grad(model.network(x)[0, 3 * 6 + 2].sum(), x)[0].abs().sum((0, 2)).view(6, 6)
+    rows, columns = np.indices((6, 6))
+    reached = ((rows < 3) & (columns - 2 <= 3 - rows)) | ((rows == 3) & (columns < 2))
+    assert ((slopes > 0).numpy() == reached).all()
+
+
+def test_colours_of_a_pixel_come_one_after_the_other():
+    assert PixelCNN((2, 1, 3), 2, channels=4, depth=1).order.tolist() == [0, 3, 1, 4, 2, 5]
+
+
+def test_dropout_is_off_in_eval_mode(make):
+    model = CausalTransformer((1, 2, 2), 3, channels=8, heads=2, dropout=0.5)
+    x = STATES.view(-1, 1, 2, 2)
+    assert not torch.equal(model.loss(x), model.loss(x))
+    model.eval()
+    assert torch.equal(model.loss(x), model.loss(x))
+
+
+def test_ensemble_averages_the_conditionals():
+    models = [moved(MADE((2, 2), 3, hidden=(9,), seed=seed)) for seed in range(3)]
+    expected = torch.stack([model.conditionals(STATES) for model in models]).mean(0)
+    torch.testing.assert_close(Ensemble(models).double().conditionals(STATES), expected)
+
+
+def test_ensembles_of_what_does_not_fit_are_refused():
+    with pytest.raises(ValueError, match="must agree"):
+        Ensemble([MADE((2, 2), 3, hidden=(9,)), MADE((2, 2), 3, hidden=(9,), order=ORDER)])
+    for wrong in ([], [3], 7, [nn.Linear(1, 1)]):
+        with pytest.raises(TypeError, match=r"models must be|iterable"):
+            Ensemble(wrong)
+
+
+@pytest.mark.parametrize(
+    "call, sentence",
+    [
+        (lambda m: m.sample(3), "y must be"),
+        (lambda m: m.sample(3, y=torch.zeros(2).long()), "y must be"),
+        (lambda m: m.log_prob(STATES, torch.full((81,), 2)), "y must hold"),
+        (lambda m: m.log_prob(STATES, torch.zeros(81, 3)), "y must be"),
+        (lambda m: m.log_prob(STATES, torch.zeros(81)), "y must hold integer"),
+        (lambda m: m.log_prob(STATES, [0] * 81), "y must be"),
+        (lambda m: m.sample(3, given=torch.zeros(5).long(), y=torch.zeros(3).long()), "given must be"),
+        (lambda m: m.sample(3, given=torch.zeros(2, 2).long(), y=torch.zeros(3).long()), "given must have one row"),
+        (lambda m: m.sample(3, given=torch.tensor([3]), y=torch.zeros(3).long()), "given must hold"),
+        (lambda m: m.sample(3, given=[1], y=torch.zeros(3).long()), "given must be"),
+        (lambda m: m.sample(3, temperature=-1, y=torch.zeros(3).long()), "temperature must be"),
+    ],
+)
+def test_bad_conditions_and_completions_are_refused(call, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        call(MADE((2, 2), 3, hidden=(9,), condition=2))
+
+
+@pytest.mark.parametrize(
+    "build, sentence",
+    [
+        (lambda: CausalTransformer((4,), 2, channels=6, heads=4), "multiple of heads"),
+        (lambda: PixelCNN((1, 2, 2, 2), 2), "event_shape must be"),
+        (lambda: PixelCNN((3, 2, 2), 2, channels=7), "multiple of the 3 colours"),
+        (lambda: PixelCNN((2, 2), 2, kernel=4), "kernel must be odd"),
+        (lambda: CausalConv((4,), 2, dropout=1), "dropout must be"),
+        (lambda: CausalConv((4,), 2, dilations=3), "dilations must be"),
+        (lambda: NADE((4,), 2, hidden=(3,)), "hidden must be"),
+        (lambda: MADE((4,), 2, hidden=(3,), condition=2), "at least 4"),
+        (lambda: MADE((4,), 2, condition=-1), "condition must be"),
+    ],
+)
+def test_bad_architectures_are_refused(build, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        build()
 
 
 # Bad input: always one sentence at the door.

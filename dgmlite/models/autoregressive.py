@@ -133,7 +133,7 @@ class Autoregressive(nn.Module):
         if not isinstance(y, Tensor) or tuple(y.shape) not in ((n,), (n, self.condition)):
             given = tuple(y.shape) if isinstance(y, Tensor) else repr(y)
             raise ValueError(
-                f"y must be {n} labels, shape ({n},), or features, ({n}, {self.condition}), got {given:.60}"
+                f"y must be {n} labels, shape ({n},), or features, ({n}, {self.condition}), got {given!s:.60}"
             )
         if y.dim() == 2:
             return y.to(self.bias)
@@ -148,7 +148,7 @@ class Autoregressive(nn.Module):
             shown = tuple(given.shape) if isinstance(given, Tensor) else repr(given)
             raise ValueError(
                 f"given must be a tensor of shape (m,) or (n, m) with m ≤ {len(self.order)}, the values of the first m "
-                f"dimensions in the model's order, got {shown:.60}"
+                f"dimensions in the model's order, got {shown!s:.60}"
             )
         if given.dim() == 2 and len(given) != n:
             raise ValueError(f"given must have one row for each of the n = {n} samples, got {len(given)}")
@@ -340,6 +340,51 @@ class PixelCNN(Autoregressive):
             )
         with seeded(seed):
             self.network = causal.MaskedConvStack(shape, self.levels, channels, depth, kernel, self.condition, dropout)
+
+
+class Ensemble(Autoregressive):
+    """The average of several models at every step: p(x_i | past) = (1/K) Σ_k p_k(x_i | past), past in a common order.
+
+    `models` must have the same event_shape, levels, condition and order; they become parts of this one.
+
+    >>> ensemble = Ensemble([MADE((2, 2), levels=3, seed=0), NADE((2, 2), levels=3)])
+    >>> ensemble.sample(4).shape
+    torch.Size([4, 2, 2])
+    """
+
+    def __init__(self, models: Sequence[Autoregressive]):
+        models = list(models)
+        if not models or not all(isinstance(model, Autoregressive) for model in models):
+            raise TypeError(f"models must be a list of autoregressive models, got {models!r:.60}")
+        kinds = {(m.event_shape, m.levels, m.condition, tuple(m.order.tolist())) for m in models}
+        if len(kinds) > 1:
+            raise ValueError("models must agree in event_shape, levels, condition and order, or their steps do not fit")
+        first = models[0]
+        super().__init__(first.event_shape, first.levels, first.order, first.condition)
+        self.network = _Mean(models, self._scale)
+        self.initialised.fill_(True)
+
+
+class _Mean(nn.Module):
+    """Averages the probabilities of models, and gives them as a network of `dgmlite.causal` would."""
+
+    def __init__(self, models: list[Autoregressive], scale: float):
+        super().__init__()
+        self.models, self.scale = nn.ModuleList(models), scale
+
+    def _mix(self, logits: list[Tensor]) -> Tensor:
+        mixed = torch.stack(logits).log_softmax(-1).logsumexp(0)
+        return mixed.diff(dim=-1, prepend=torch.zeros_like(mixed[..., :1])) / self.scale
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self._mix([model._logits(model.bias, model.network(x, y)) for model in self.models])
+
+    def start(self, n: int, y: Tensor | None = None) -> list:
+        return [model.network.start(n, y) for model in self.models]
+
+    def step(self, caches: list, r: int, previous: Tensor | None) -> Tensor:
+        steps = [model.network.step(cache, r, previous) for model, cache in zip(self.models, caches)]
+        return self._mix([model._logits(model.bias[r], step) for model, step in zip(self.models, steps)])
 
 
 def _integers(name: str, values, minimum: int) -> list[int]:
