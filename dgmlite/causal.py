@@ -129,7 +129,7 @@ class CausalSequence(nn.Module):
     def __init__(self, dimensions: int, width: int, channels: int, blocks: Sequence[nn.Module], condition: int = 0):
         super().__init__()
         self.embed = nn.Linear(width, channels)
-        self.position = nn.Parameter(0.1 * torch.randn(dimensions, channels))
+        self.position = nn.Parameter(0.5 * torch.randn(dimensions, channels))
         self.condition = nn.Linear(condition, channels, bias=False) if condition else None
         self.blocks = nn.ModuleList(blocks)
         self.head = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width, bias=False))
@@ -155,6 +155,15 @@ class CausalSequence(nn.Module):
         return self.head(h)[:, 0]
 
 
+class ChannelDropout(nn.Dropout):
+    """Dropout of whole channels, the same at all places of an example: (B, …, channels)."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        if not self.training or not self.p:
+            return h
+        return h * super().forward(h.new_ones(len(h), *[1] * (h.dim() - 2), h.shape[-1]))
+
+
 class DilatedBlock(nn.Module):
     """Gated dilated convolution with a residual: h + W (tanh(F * h) ⊙ σ(G * h)), `kernel` places, `dilation` apart.
 
@@ -167,7 +176,7 @@ class DilatedBlock(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.conv = nn.Conv1d(channels, 2 * channels, kernel, dilation=dilation)
         self.out = nn.Linear(channels, channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = ChannelDropout(dropout)
         self.reach = (kernel - 1) * dilation
 
     def forward(self, h: Tensor) -> Tensor:
@@ -203,9 +212,9 @@ class AttentionBlock(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
         self.mlp = nn.Sequential(
-            nn.LayerNorm(channels), nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels)
+            nn.LayerNorm(channels), nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = ChannelDropout(dropout)
 
     def _split(self, h: Tensor) -> Tensor:
         qkv = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, heads, size)
@@ -285,7 +294,7 @@ class MaskedConvBlock(nn.Module):
         self.norm = nn.LayerNorm(channels // colours)
         self.conv = MaskedConv2d(channels, 2 * channels, kernel, own=True, colours=colours, copies=2)
         self.out = MaskedLinear(colour[:, None] >= colour)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = ChannelDropout(dropout)
 
     def forward(self, h: Tensor) -> Tensor:
         return h + self._gate(self.conv(self._normalise(h)))
@@ -323,7 +332,7 @@ class MaskedConvStack(nn.Module):
         self.colours, self.rows, self.columns = shape
         outputs = self.colours * width
         self.first = MaskedConv2d(outputs, channels, kernel, own=False, colours=self.colours)
-        self.position = nn.Parameter(0.1 * torch.randn(self.rows, self.columns, channels))
+        self.position = nn.Parameter(0.5 * torch.randn(self.rows, self.columns, channels))
         self.condition = nn.Linear(condition, channels, bias=False) if condition else None
         self.blocks = nn.ModuleList(MaskedConvBlock(channels, 3, self.colours, dropout) for _ in range(depth))
         mask = _colour(outputs, self.colours)[:, None] >= _colour(channels, self.colours)

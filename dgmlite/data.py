@@ -87,6 +87,25 @@ def digits() -> Dataset:
     return Dataset(train, valid, test, levels=17)
 
 
+def shifts(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return images moved by at most one pixel in each direction, and by which move each was made.
+
+    x: (N, C, H, W) → (9 N, C, H, W), (9 N,) with labels 0 (not moved) to 8. What leaves the picture is lost, and level
+    0 comes in. A model that is told the label learns from all of them, and when asked with label 0 is one of images
+    that were not moved.
+
+    >>> moved, move = shifts(digits().train.x)
+    >>> moved.shape, torch.equal(moved[move == 0], digits().train.x)
+    (torch.Size([9000, 1, 8, 8]), True)
+    """
+    if not isinstance(x, torch.Tensor) or x.dim() != 4:
+        raise ValueError(f"x must be a tensor of images of shape (N, C, H, W), got {getattr(x, 'shape', x)!s:.60}")
+    padded, (height, width) = torch.nn.functional.pad(x, (1, 1, 1, 1)), x.shape[2:]
+    moves = [(1, 1)] + [(down, right) for down in range(3) for right in range(3) if (down, right) != (1, 1)]
+    moved = [padded[:, :, down : down + height, right : right + width] for down, right in moves]
+    return torch.cat(moved), torch.arange(9).repeat_interleave(len(x))
+
+
 def mnist() -> Dataset:
     """MNIST: handwritten digits, 28 × 28 pixels with 256 grey levels 0..255.
 

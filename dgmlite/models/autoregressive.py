@@ -56,11 +56,14 @@ class Autoregressive(nn.Module):
         """Return p(x_i = l | x_j, j before i in the order), (B, D, levels)."""
         return self.logits(x, y).softmax(-1)
 
+    def surprise(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return −log p(x_i | x_j, j before i in the order) for each dimension, in nats, (B, *event_shape)."""
+        logits = self.logits(x, y)  # (B, D, levels)
+        return F.cross_entropy(logits.flatten(0, 1), x.flatten().long(), reduction="none").view(x.shape)
+
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return log p(x) = Σ_i log p(x_i | …), exact, in nats, (B,)."""
-        logits = self.logits(x, y)  # (B, D, levels)
-        surprise = F.cross_entropy(logits.flatten(0, 1), x.flatten().long(), reduction="none")
-        return -surprise.view(len(x), -1).sum(1)
+        return -self.surprise(x, y).flatten(1).sum(1)
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return −log p(x) in nats, (B,)."""
@@ -239,7 +242,7 @@ class CausalConv(Autoregressive):
     """Dilated causal convolutions along the order of generation, with gates, residuals and an embedding of the place.
 
     A dimension sees the `receptive_field` = 1 + (kernel − 1)·Σ dilations before it and no others. `dropout` is the
-    share of units that training silences.
+    share of channels that training silences.
 
     Source: van den Oord et al. 2016, WaveNet (arXiv:1609.03499).
 
@@ -285,7 +288,7 @@ class CausalTransformer(Autoregressive):
         levels: int,
         channels: int = 48,
         heads: int = 4,
-        depth: int = 3,
+        depth: int = 4,
         dropout: float = 0.0,
         order: Sequence[int] | None = None,
         condition: int = 0,
@@ -318,9 +321,9 @@ class PixelCNN(Autoregressive):
         self,
         event_shape: Sequence[int],
         levels: int,
-        channels: int = 64,
+        channels: int = 48,
         depth: int = 5,
-        kernel: int = 5,
+        kernel: int = 3,
         dropout: float = 0.0,
         condition: int = 0,
         seed: int = 0,

@@ -1,8 +1,10 @@
 """Pictures to push: they compute in the browser, so they work in JupyterLab, on the page, in slides and offline."""
 
 from dgmlite.widgets.coder import RangeCoder
+from dgmlite.widgets.completion import Completion
 from dgmlite.widgets.entropy import SurpriseEntropy
+from dgmlite.widgets.field import ReceptiveField
 from dgmlite.widgets.joint import JointTable
 from dgmlite.widgets.kl import TwoDensities
 
-__all__ = ["JointTable", "RangeCoder", "SurpriseEntropy", "TwoDensities"]
+__all__ = ["Completion", "JointTable", "RangeCoder", "ReceptiveField", "SurpriseEntropy", "TwoDensities"]

@@ -58,7 +58,6 @@ function small(value) { // 0.00077 as 7.7·10⁻⁴
   return value < 0.01 ? `${digits}·10⁻${[...power].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")}` : number(value, 3);
 }
 
-const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
 function render({ model, el }) {
   const alphabet = [...model.get("alphabet")], K = alphabet.length, longest = 32;

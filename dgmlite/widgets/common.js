@@ -15,6 +15,7 @@ const tidy = (value) => Math.round(value * 1e12) / 1e12; // 0.1 + 0.2 becomes 0.
 const mark = (text) => text.replace("-", "−").replace("Infinity", "∞");
 const number = (value, digits = 3) =>
   mark(Number.isFinite(value) ? (Math.abs(value) < 0.5 * 10 ** -digits ? 0 : value).toFixed(digits) : String(value));
+const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 const surprise = (p) => (p > 0 ? -Math.log(p) || 0 : Infinity); // || 0 turns −0 into 0
 const entropy = (p) => sum(p.map((value) => (value > 0 ? value * surprise(value) : 0)));
 

@@ -1,17 +1,22 @@
 """Widgets as learners push them: their numbers against Python's, by keyboard, mouse and finger, in every place."""
 
+import base64
 import json
 import math
 import re
+import types
 import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy import integrate, stats
 
 from dgmlite import information as info
-from dgmlite.widgets import JointTable, RangeCoder, SurpriseEntropy, TwoDensities
+from dgmlite.models.autoregressive import MADE, CausalConv, PixelCNN
+from dgmlite.networks import seeded
+from dgmlite.widgets import Completion, JointTable, RangeCoder, ReceptiveField, SurpriseEntropy, TwoDensities
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "book/_static/vendor/.axe.min.js"
@@ -34,6 +39,48 @@ window.remove = module.default.render({ model, el: document.querySelector("main"
 LETTERS = "abcdefghijklmnopqrstuvwxyz "
 BIGRAM = np.random.default_rng(0).dirichlet(np.ones(27), 27).clip(1e-9)
 BIGRAM = (BIGRAM / BIGRAM.sum(1, keepdims=True)).tolist()
+
+
+def conv(condition=0):
+    """A causal convolution whose weights are far from zero and exact in 16 bits."""
+    model = CausalConv((1, 5, 4), levels=6, channels=7, kernel=2, dilations=(1, 2, 4, 8), condition=condition)
+    with torch.no_grad(), seeded(1):
+        for parameter in model.parameters():
+            parameter.copy_((parameter + 0.5 * torch.randn_like(parameter)).half())
+    return model.double().eval()
+
+
+def influence(model):
+    """|∂ output i / ∂ input j|, (D, D)."""
+    with seeded(0):
+        x = torch.rand(4, len(model.order), model.levels).requires_grad_()
+        mixed = (model.network(x) @ torch.randn(model.levels)).sum(0)
+    rows = [torch.autograd.grad(each, x, retain_graph=True)[0].abs().sum((0, 2)) for each in mixed]
+    return torch.stack(rows).numpy()
+
+
+CONV, TOLD = conv(), conv(condition=3)
+PIXELS = np.random.default_rng(0).integers(6, size=(2, 20))
+LEAK = influence(PixelCNN((1, 6, 6), 3, channels=6, depth=4)) + np.eye(36) + 0.1 * np.eye(36, k=2)
+FIELDS = {
+    "MADE": influence(MADE((1, 6, 6), 3)),
+    "PixelCNN": influence(PixelCNN((1, 6, 6), 3, channels=6, depth=4)),
+    "leak": LEAK,
+}
+SPIRAL = [
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    11,
+    17,
+    23,
+    29,
+    35,
+    *(i for i in range(36) if i not in (0, 1, 2, 3, 4, 5, 11, 17, 23, 29, 35)),
+]
 ALL = [
     SurpriseEntropy(),
     SurpriseEntropy([0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.04, 0.01]),
@@ -43,6 +90,10 @@ ALL = [
     RangeCoder("to be or not", LETTERS, BIGRAM),
     TwoDensities(),
     TwoDensities([(1, -1, 0.7)], (1, 1.4)),
+    Completion(CONV.state_dict(), (5, 4), 6, (1, 2, 4, 8), examples=PIXELS),
+    Completion(TOLD.state_dict(), (5, 4), 6, (1, 2, 4, 8), y=2, kept=7),
+    ReceptiveField(FIELDS, (6, 6), sample=np.arange(36)),
+    ReceptiveField(FIELDS, (6, 6), order=SPIRAL),
 ]
 NAMES = [f"{repr(w).split('(')[0]}-{i}" for i, w in enumerate(ALL)]
 
@@ -135,17 +186,70 @@ def check_densities(v):
     assert v["closed"] == (len(v["p"]) == 1)
 
 
+def uniform(seed, t):
+    """mulberry32, as in completion.js."""
+    a = (seed * 0x9E3779B1 + (t + 1) * 0x6D2B79F5) % 2**32
+    a = (a ^ a >> 15) * (a | 1) % 2**32
+    a ^= (a + (a ^ a >> 7) * (a | 61)) % 2**32
+    return (a ^ a >> 14) / 2**32
+
+
+def unfolded(widget) -> CausalConv:
+    """The model whose weights the widget carries; a condition has become a part of the positions."""
+    D, C = math.prod(widget.shape), widget.channels
+    model = CausalConv((1, *widget.shape), widget.levels, C, widget.kernel, widget.dilations).double().eval()
+    network = model.network
+    parts = [network.embed.weight, network.embed.bias, network.position]
+    for block in network.blocks:
+        parts += [*block.norm.parameters(), *block.conv.parameters(), *block.out.parameters()]
+    parts += [*network.head.parameters(), model.bias]
+    numbers = torch.frombuffer(bytearray(base64.b64decode(widget.weights)), dtype=torch.float16)
+    assert len(numbers) == sum(part.numel() for part in parts) and D == len(model.bias)
+    with torch.no_grad():
+        for part, piece in zip(parts, numbers.split([part.numel() for part in parts])):
+            part.copy_(piece.view_as(part))
+    return model
+
+
+@torch.no_grad()
+def check_completion(v, widget):
+    model, D = unfolded(widget), math.prod(widget.shape)
+    x = torch.tensor(v["image"]).view(1, 1, *widget.shape)
+    log_p = model.logits(x).log_softmax(-1)[0].numpy()
+    known = v["filled"]
+    assert len(v["log_p"]) == min(known + 1, D)
+    np.testing.assert_allclose(v["log_p"], log_p[: known + 1], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(v["cost"], model.surprise(x).flatten()[:known], rtol=0, atol=1e-9)
+    # Each completion takes the level in whose part of [0, 1) the uniform number falls.
+    made = torch.tensor(v["completions"])
+    assert (made[:, : v["kept"]] == x.flatten()[: v["kept"]]).all()
+    below = model.conditionals(made.view(6, 1, *widget.shape)).cumsum(-1).numpy()
+    for k in range(6):
+        for t in range(v["kept"], D):
+            level, u = made[k, t], uniform(v["seed"] + k, t)
+            assert (below[k, t, level - 1] if level else 0) - 1e-9 <= u <= below[k, t, level] + 1e-9
+    assert v["image"][v["kept"] : known] in [c[v["kept"] : known] for c in v["completions"]]
+
+
+def check_field(v, widget):
+    shades, order = np.array(widget.shades[v["network"]]), widget.orders[v["network"]]
+    i, past = order[v["step"]], order[: v["step"]]
+    assert v["pixel"] == i
+    assert v["seen"] == sorted(j for j in past if shades[i, j] > 0)
+    assert v["blind"] == sorted(j for j in past if shades[i, j] == 0)
+    assert v["leaks"] == sorted(j for j in range(len(order)) if j not in past and shades[i, j] > 0)
+
+
 def check(root, widget):
     """Compare the numbers that the widget shows now with Python's; return them."""
     v = values(root)
-    if isinstance(widget, SurpriseEntropy):
-        check_entropy(v)
-    elif isinstance(widget, JointTable):
-        check_joint(v)
-    elif isinstance(widget, RangeCoder):
+    if name(widget) == "RangeCoder":
         check_coder(v, widget.probabilities)
+    elif name(widget) in ("Completion", "ReceptiveField"):
+        {"Completion": check_completion, "ReceptiveField": check_field}[name(widget)](v, widget)
     else:
-        check_densities(v)
+        checks = {"SurpriseEntropy": check_entropy, "JointTable": check_joint, "TwoDensities": check_densities}
+        checks[name(widget)](v)
     return v
 
 
@@ -154,6 +258,8 @@ STEPS = {  # sliders by place in the widget, and a key
     "JointTable": [(0, "ArrowUp"), (3, "Home"), (1, "ArrowRight"), (2, "ArrowLeft"), (1, "Shift+ArrowUp")],
     "RangeCoder": [(0, "ArrowRight"), (0, "ArrowRight"), (0, "End"), (0, "ArrowLeft")],
     "TwoDensities": [(-2, "ArrowLeft"), (-1, "ArrowUp"), (-2, "Home"), (-1, "Home")],
+    "Completion": [(0, "ArrowRight"), (0, "End"), (0, "PageDown"), (0, "Home"), (0, "ArrowUp")],
+    "ReceptiveField": [(0, "ArrowRight"), (0, "End"), (0, "PageDown"), (0, "Home")],
 }
 
 
@@ -244,6 +350,82 @@ def test_the_coder_takes_what_is_typed(page):
     assert check(root, widget)["position"] == 2
 
 
+@torch.no_grad()
+def test_the_widget_carries_the_model():
+    x, two = torch.as_tensor(PIXELS).view(2, 1, 5, 4), torch.full((2,), 2)
+    torch.testing.assert_close(unfolded(ALL[8]).logits(x), CONV.logits(x))
+    torch.testing.assert_close(unfolded(ALL[9]).logits(x), TOLD.logits(x, two), rtol=0, atol=0.02)  # a sum, rounded
+
+
+def test_shades_are_zero_where_influence_is():
+    assert all(((np.array(shades) > 0) == (f > 0)).all() for shades, f in zip(ALL[10].shades, FIELDS.values()))
+
+
+def test_a_drawing_by_keyboard(page):
+    widget = ALL[8]
+    root = show(page, widget)
+    drawing = root.get_by_role("application")
+    drawing.focus()
+    for key in ("Home", "Space", "ArrowRight", "+", "+", "ArrowDown", "-"):
+        page.keyboard.press(key)
+        check(root, widget)
+    v = values(root)
+    assert v["image"][:2] == [5, min(PIXELS[0, 1] + 2, 5)] and v["cursor"] == 5 and v["kept"] == 10
+    page.keyboard.press("n")
+    v = check(root, widget)
+    assert v["filled"] == 11 and v["image"][10] == v["completions"][0][10]
+    page.keyboard.press("n")
+    assert check(root, widget)["filled"] == 12
+    root.get_by_role("button", name="take completion 4").focus()
+    page.keyboard.press("Enter")
+    v = check(root, widget)
+    assert v["image"] == v["completions"][3] and v["filled"] == 20
+    root.get_by_role("button", name="empty").click()
+    assert check(root, widget)["kept"] == 0
+    root.get_by_role("button", name="example 2").click()
+    assert check(root, widget)["image"][:10] == PIXELS[1, :10].tolist()
+
+
+def test_the_model_finishes_and_begins_anew(page):
+    widget = ALL[8]
+    root = show(page, widget)
+    root.get_by_role("button", name="finish").click()
+    page.wait_for_function("JSON.parse(document.querySelector('.dgm').dataset.values).filled === 20")
+    first = check(root, widget)
+    assert first["image"] == first["completions"][0]
+    root.get_by_role("button", name="others").click()
+    v = check(root, widget)
+    assert v["filled"] == 10 and v["completions"] != first["completions"]
+
+
+def test_painting_with_the_mouse(page):
+    widget = ALL[8]
+    root = show(page, widget)
+    box = root.locator(".dgm-sheet .dgm-area").bounding_box()
+    side = box["width"] / 4
+    page.mouse.move(box["x"] + side / 2, box["y"] + side / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 2.5 * side, box["y"] + side / 2, steps=6)
+    page.mouse.up()
+    assert check(root, widget)["image"][:3] == [5, 5, 5]
+    page.mouse.move(box["x"] + side / 2, box["y"] + 1.5 * side)
+    assert values(root)["cursor"] == 4  # pointing shows, without painting
+    assert values(root)["image"][4] == PIXELS[0, 4]
+
+
+def test_the_order_plays_to_its_end(page):
+    widget = ALL[10]
+    root = show(page, widget)
+    root.get_by_role("button", name="leak").click()
+    assert values(root)["leaks"] == [18, 20] and "A leak" in root.locator(".dgm-sentence").inner_text()
+    root.get_by_role("button", name="play").click()
+    page.wait_for_function("JSON.parse(document.querySelector('.dgm').dataset.values).step === 35")
+    check(root, widget)
+    box = root.locator(".dgm-point").bounding_box()
+    page.mouse.move(box["x"] + 2.5 * box["width"] / 6, box["y"] + 1.5 * box["height"] / 6)
+    assert check(root, widget)["pixel"] == 8
+
+
 @pytest.mark.parametrize("widget", ALL[::2], ids=NAMES[::2])
 def test_text_alternative_tells_what_is_seen(page, widget):
     root = show(page, widget)
@@ -312,7 +494,10 @@ def test_fits_and_is_accessible(page, widget, width, dark):
 
 # In the three places where people meet them.
 
-CHAPTER = "1_why/1_information"
+CHAPTERS = {
+    "1_why/1_information": ["SurpriseEntropy", "JointTable", "RangeCoder", "TwoDensities"],
+    "2_autoregressive/1_autoregressive": ["ReceptiveField", "Completion"],
+}
 
 
 def titled(page, widget):
@@ -321,34 +506,35 @@ def titled(page, widget):
         "JointTable": "Joint table and its entropies",
         "RangeCoder": "Range coder, letter by letter",
         "TwoDensities": "Two densities and both KL divergences",
+        "Completion": "Draw half, the model finishes",
+        "ReceptiveField": "Which pixels a prediction sees",
     }[name(widget)]
     return page.locator(f'.dgm[aria-label="{title}"]').first
 
 
-@pytest.fixture(scope="module")
-def stored():
-    """The chapter's widgets, made again from the state that its notebook stores."""
-    notebook = json.loads((ROOT / f"notebooks/{CHAPTER}.ipynb").read_text(encoding="utf8"))
-    models = (
-        notebook["metadata"].get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
-    )
-    states = {m["state"].get("_anywidget_id", "").split(".")[-1]: m["state"] for m in models.values()}
-    assert {name(w) for w in ALL} <= set(states), "the chapter stores no widgets: run it with `make run CH=information`"
-    given = {
-        SurpriseEntropy: ("probabilities", "labels"),
-        JointTable: ("joint", "x_labels", "y_labels"),
-        RangeCoder: ("text", "alphabet", "probabilities"),
-        TwoDensities: ("p", "q"),
-    }
-    return [widget(*(states[widget.__name__][trait] for trait in traits)) for widget, traits in given.items()]
+class Stored(types.SimpleNamespace):
+    """A widget by the state that a notebook stores of it."""
+
+    def __repr__(self):
+        return self.kind + "()"
+
+
+def stored(chapter):
+    """The chapter's widgets."""
+    notebook = json.loads((ROOT / f"notebooks/{chapter}.ipynb").read_text(encoding="utf8"))
+    kept = notebook["metadata"].get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    states = {m["state"].get("_anywidget_id", "").split(".")[-1]: m["state"] for m in kept.get("state", {}).values()}
+    assert set(CHAPTERS[chapter]) <= set(states), f"{chapter} stores no widgets: run it with `make run`"
+    return [Stored(kind=kind, **states[kind]) for kind in CHAPTERS[chapter]]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("chapter", CHAPTERS)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_on_the_page_without_a_kernel(page, site, stored, theme):
+def test_on_the_page_without_a_kernel(page, site, chapter, theme):
     page.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
-    page.goto(f"{site}/notebooks/{CHAPTER}.html")
-    for widget in stored:
+    page.goto(f"{site}/notebooks/{chapter}.html")
+    for widget in stored(chapter):
         root = titled(page, widget)
         root.wait_for(timeout=30_000)
         drive(root, widget)
@@ -358,9 +544,10 @@ def test_on_the_page_without_a_kernel(page, site, stored, theme):
 
 
 @pytest.mark.slow
-def test_in_the_slides(page, site, stored):
-    page.goto(f"{site}/slides/{CHAPTER}.html")
-    for widget in stored:
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_in_the_slides(page, site, chapter):
+    page.goto(f"{site}/slides/{chapter}.html")
+    for widget in stored(chapter):
         root = titled(page, widget)
         root.wait_for(state="attached", timeout=30_000)
         place = root.evaluate("""e => {
