@@ -1,5 +1,6 @@
 """Widgets without a browser: what Python promises before anything is drawn."""
 
+import functools
 import json
 import re
 
@@ -10,9 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dgmlite import widgets
-from dgmlite.widgets import JointTable, RangeCoder, SurpriseEntropy, TwoDensities
+from dgmlite.models.autoregressive import CausalConv
+from dgmlite.widgets import Completion, JointTable, RangeCoder, ReceptiveField, SurpriseEntropy, TwoDensities
 
-ALL = [SurpriseEntropy, JointTable, RangeCoder, TwoDensities]
+STATE = CausalConv((1, 4, 4), levels=3, channels=4, dilations=(1, 2)).state_dict()
+
+
+@functools.wraps(Completion, updated=())
+def completion(state=STATE, shape=(4, 4), levels=3, dilations=(1, 2), **more):
+    return Completion(state, shape, levels, dilations, **more)
+
+
+ALL = [SurpriseEntropy, JointTable, RangeCoder, TwoDensities, ReceptiveField, completion]
 JUNK = st.one_of(
     st.none(), st.text(max_size=3), st.floats(), st.integers(), st.lists(st.floats(), max_size=9),
     st.lists(st.lists(st.floats(-1, 2), max_size=5), max_size=5), st.lists(st.text(max_size=2), max_size=4),
@@ -82,6 +92,18 @@ BAD = [
     (TwoDensities, {"q": (0, 1, 2)}, "q must be"),
     (TwoDensities, {"q": (9, 1)}, "the mean in q"),
     (TwoDensities, {"q": None}, "q must be"),
+    (ReceptiveField, {"fields": {"a": np.eye(3)}}, r"must have shape \(16, 16\)"),
+    (ReceptiveField, {"fields": {"a": -np.eye(16)}}, "without negative entries"),
+    (ReceptiveField, {"shape": (13, 2)}, "at most 12"),
+    (ReceptiveField, {"order": [0] * 16}, "each of the 16 pixels once"),
+    (ReceptiveField, {"order": {"b": None}}, "same networks"),
+    (ReceptiveField, {"sample": [1, 2]}, "16 integer levels"),
+    (completion, {"dilations": (1, 2, 4)}, "3 dilations"),
+    (completion, {"levels": 4}, "4 levels"),
+    (completion, {"shape": (4, 5)}, "20 pixels"),
+    (completion, {"y": 1}, "y must be given exactly if"),
+    (completion, {"kept": 17}, "kept must be at most 16"),
+    (completion, {"examples": [[3] * 16]}, "16 integer levels 0..2"),
 ]
 
 
@@ -97,7 +119,9 @@ def test_junk_never_fails_deep_inside(widget, junk):
     try:
         widget(junk)
     except (ValueError, TypeError) as error:
-        assert str(error).split()[0] in {"probabilities", "joint", "text", "p", "each", "the"}, str(error)
+        assert str(error).split()[0] in {"probabilities", "joint", "text", "p", "each", "the", "fields", "state"}, str(
+            error
+        )
 
 
 def test_bad_values_are_refused_later_too():

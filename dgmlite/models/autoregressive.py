@@ -321,7 +321,7 @@ class PixelCNN(Autoregressive):
         self,
         event_shape: Sequence[int],
         levels: int,
-        channels: int = 48,
+        channels: int = 64,
         depth: int = 5,
         kernel: int = 3,
         dropout: float = 0.0,
