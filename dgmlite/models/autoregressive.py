@@ -241,7 +241,7 @@ class NADE(Autoregressive):
 class CausalConv(Autoregressive):
     """Dilated causal convolutions along the order of generation, with gates, residuals and an embedding of the place.
 
-    A dimension sees the `receptive_field` = 1 + (kernel − 1)·Σ dilations before it and no others. `dropout` is the
+    A dimension sees none further back than `receptive_field` = 1 + (kernel − 1)·Σ dilations places. `dropout` is the
     share of channels that training silences.
 
     Source: van den Oord et al. 2016, WaveNet (arXiv:1609.03499).

@@ -98,7 +98,7 @@ def train(job: tuple, folder: Path) -> dict:
         given = mark if kind == "model" else features(data.train.y.repeat(MARKS), mark)
         seen, valid = (x, given), (valid, condition(kind, data.valid))
         settings = MODELS[which][2] | {"patience": 4}
-    elif kind == "size":  # as many steps, whatever the size
+    elif kind == "size":  # about as many images, whatever the size
         settings = settings | {"epochs": 40_000 // which, "patience": 5000 // which, "batch_size": which // 10}
     start = time.process_time()  # of this one thread, whatever else the machine does
     history = fit(model, seen, valid, seed=seed, progress=False, **settings)

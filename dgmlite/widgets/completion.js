@@ -316,7 +316,7 @@ function render({ model, el }) {
     if (map) {
       layer.push(text(0, 16, "Surprise", "start", "dgm-head"), text(84, 16, "0", "end", "dgm-small"));
       for (let k = 0; k <= HOT; k++) layer.push(box(90 + 13 * k, 4, 13, 14, "dgm-page"), box(90 + 13 * k, 4, 13, 14, "dgm-heat dgm-orange", { "fill-opacity": k / HOT }));
-      layer.push(text(97 + 13 * HOT + 12, 16, `${number(ui.shown(HOT), unit === "bits" ? 1 : 0)} ${unit} or more`, "start", "dgm-small"));
+      layer.push(text(97 + 13 * HOT + 12, 16, `${number(ui.shown(HOT), unit === "bits" ? 1 : 0)}+ ${unit}`, "start", "dgm-small"));
     } else layer.push(text(0, 16, "Your drawing, and the model's", "start", "dgm-head"));
     layer.push(box(x0, y0, wide, high, "dgm-page"));
     image.forEach((v, t) => {

@@ -128,8 +128,10 @@ def _fold(state, D: int, levels: int, dilations: list[int], y) -> tuple[str, int
     found = {name: tuple(value.shape) for name, value in state.items() if name not in _NOT_CARRIED}
     for name in [*wanted, *found]:
         if wanted.get(name) != found.get(name):
-            should, is_ = wanted.get(name, "missing"), found.get(name, "nothing")
-            raise ValueError(f"state must be that of a CausalConv: {name} should be {should}, got {is_}")
+            raise ValueError(
+                f"state must be that of a CausalConv: {name} should be {wanted.get(name, 'missing')}, got "
+                f"{found.get(name, 'nothing')}"
+            )
     condition = state.get("network.condition.weight")  # (channels, condition)
     if (condition is None) != (y is None):
         raise ValueError("y must be given exactly if the model has a condition: the label or the features to draw")
