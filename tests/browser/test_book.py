@@ -68,7 +68,7 @@ def test_chapters_are_dressed(built):
         assert text.count('<p class="dgm-fact') == 2 and text.count("dgm-able") == 1, docname
         assert "dgm-lead dgm-predict" in text, docname
         assert re.search(r'href="[^"]*glossary.html#term-[^"]*"[^>]*><span class="dgm-term', text), docname
-    assert re.search(r'href="[^"]*bibliography.html#shannon1948"', text)
+    assert re.search(r'href="[^"]*bibliography.html#\w+"', text), "the last chapter cites nothing"
 
 
 def test_prev_and_next_lead_through_all_pages(page, site):
@@ -167,7 +167,7 @@ def test_slides(page, site, docname):
 
 def test_lab_shows_a_chapter(page, lab):
     """JupyterLab opens a chapter as it stands in the repository, offline and without errors."""
-    page.goto(lab.replace("/lab?", f"/lab/tree/{CHAPTERS[-1]}.ipynb?"))
+    page.goto(lab.replace("/lab?", "/lab/tree/notebooks/1_why/1_information.ipynb?"))
     page.wait_for_selector(".jp-RenderedMarkdown h1", timeout=60_000)
     page.wait_for_selector(".jp-RenderedMarkdown mjx-container", state="attached", timeout=60_000)
     assert page.locator(".jp-RenderedMarkdown details").count() >= 1
