@@ -164,7 +164,15 @@ class ChannelDropout(nn.Dropout):
         return h * super().forward(h.new_ones(len(h), *[1] * (h.dim() - 2), h.shape[-1]))
 
 
-class DilatedBlock(nn.Module):
+class _Gated(nn.Module):
+    """What gated blocks share: from twice as many channels to W (tanh(value) ⊙ σ(gate)), W = `self.out`."""
+
+    def _gate(self, both: Tensor) -> Tensor:
+        value, gate = both.chunk(2, -1)
+        return self.out(self.dropout(value.tanh() * gate.sigmoid()))
+
+
+class DilatedBlock(_Gated):
     """Gated dilated convolution with a residual: h + W (tanh(F * h) ⊙ σ(G * h)), `kernel` places, `dilation` apart.
 
     The cache of `step` is a ring: entry r mod its length is overwritten when it has become too old to be seen.
@@ -182,10 +190,6 @@ class DilatedBlock(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         past = F.pad(self.norm(h).mT, (self.reach, 0))  # zeros before the beginning, none after the end
         return h + self._gate(self.conv(past).mT)
-
-    def _gate(self, both: Tensor) -> Tensor:
-        value, gate = both.chunk(2, -1)
-        return self.out(self.dropout(value.tanh() * gate.sigmoid()))
 
     def start(self, n: int) -> Tensor:
         return self.conv.weight.new_zeros(self.reach + 1, n, self.norm.normalized_shape[0])
@@ -281,7 +285,7 @@ class MaskedConv2d(nn.Conv2d):
         return F.linear(seen.flatten(1), cache["kernel"], self.bias)
 
 
-class MaskedConvBlock(nn.Module):
+class MaskedConvBlock(_Gated):
     """Gated masked convolution with a residual: h + W (tanh(F * h) ⊙ σ(G * h)), in two dimensions.
 
     Each colour's units are normalised for themselves. Source: van den Oord et al. 2016, Conditional image generation
@@ -305,10 +309,6 @@ class MaskedConvBlock(nn.Module):
 
     def _normalise(self, h: Tensor) -> Tensor:
         return self.norm(h.unflatten(-1, (-1, *self.norm.normalized_shape))).flatten(-2)
-
-    def _gate(self, both: Tensor) -> Tensor:
-        value, gate = both.chunk(2, -1)
-        return self.out(self.dropout(value.tanh() * gate.sigmoid()))
 
 
 class MaskedConvStack(nn.Module):

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
+from test_laws import lively
 from torch import nn
 
 from dgmlite.models.autoregressive import (
@@ -223,10 +224,7 @@ FAMILY = {
 
 
 def moved(model):
-    with torch.no_grad(), seeded(1):
-        for parameter in model.parameters():
-            parameter.add_(0.5 * torch.randn_like(parameter))
-    return model.double()
+    return lively(model).double()
 
 
 @pytest.fixture(params=FAMILY)

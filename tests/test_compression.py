@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from test_laws import lively
 
 from dgmlite.compression import compress, decompress
 from dgmlite.models.autoregressive import MADE, CausalConv, CausalTransformer, Ensemble, PixelCNN
@@ -21,17 +22,10 @@ MODELS = {
 }
 
 
-def moved(model):
-    with torch.no_grad(), seeded(1):
-        for parameter in model.parameters():
-            parameter.add_(0.5 * torch.randn_like(parameter))
-    return model
-
-
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("condition", [0, 3])
 def test_round_trip_at_the_models_own_surprise(name, condition):
-    model, n = moved(MODELS[name](condition=condition)), 150
+    model, n = lively(MODELS[name](condition=condition)), 150
     with seeded(0):
         y = torch.randint(condition, (n,)) if condition else None
         x = torch.cat((model.sample(n - 50, y=None if y is None else y[50:]), torch.randint(LEVELS, (50, *SHAPE))))
@@ -42,7 +36,7 @@ def test_round_trip_at_the_models_own_surprise(name, condition):
 
 
 def test_threads_and_precision_of_the_caller_do_not_matter():
-    model = moved(MODELS["CausalTransformer"]())
+    model = lively(MODELS["CausalTransformer"]())
     with seeded(0):
         x = model.sample(20)
     threads = torch.get_num_threads()
@@ -56,7 +50,7 @@ def test_threads_and_precision_of_the_caller_do_not_matter():
 
 
 def test_damaged_files_are_refused():
-    model = moved(MODELS["MADE"]())
+    model = lively(MODELS["MADE"]())
     data = compress(model, torch.zeros(3, *SHAPE).long())
     for bad in (data[:-1], data[:3], bytes([data[0] ^ 1]) + data[1:]):
         with pytest.raises(ValueError, match="cut off or damaged"):
@@ -65,7 +59,7 @@ def test_damaged_files_are_refused():
 
 def test_a_model_that_leaks_cannot_decompress():
     """A likelihood that is too good to be true does not survive the round trip."""
-    model = moved(MODELS["MADE"]())
+    model = lively(MODELS["MADE"]())
     model.network.step = lambda known, r, previous: 20 * torch.randn(known[0].shape[0], LEVELS).double()
     with seeded(0):
         x = torch.randint(LEVELS, (10, *SHAPE))

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from dgmlite.compression import compress
-from dgmlite.data import digits, shifts
+from dgmlite.data import Split, digits, shifts
 from dgmlite.evaluation import evaluate
 from dgmlite.models.autoregressive import (
     MADE,
@@ -61,7 +61,7 @@ def orders() -> dict[str, list[int]]:
 
 def jobs(seeds: int) -> list[tuple]:
     """(kind, which, seed) of everything to be trained, the longest first."""
-    kinds = [("model", name) for name in reversed(MODELS)] + [("labels", "MADE")]
+    kinds = [("model", name) for name in reversed(MODELS)] + [("label", "MADE")]
     kinds += [("order", name) for name in orders()] + [("size", size) for size in SIZES[:-1]]
     return [(*kind, seed) for kind in kinds for seed in range(seeds)]
 
@@ -71,7 +71,7 @@ def build(kind: str, which, seed: int):
     if kind == "model":
         kind_of_model, arguments, _ = MODELS[which]
         return kind_of_model(SHAPE, LEVELS, **arguments, condition=MARKS, seed=seed)
-    if kind == "labels":
+    if kind == "label":
         return MADE(SHAPE, LEVELS, condition=CLASSES + MARKS, seed=seed)
     return MADE(SHAPE, LEVELS, order=orders()[which] if kind == "order" else None, seed=seed)
 
@@ -84,7 +84,7 @@ def features(y: torch.Tensor, mark: torch.Tensor) -> torch.Tensor:
 def condition(kind: str, split) -> torch.Tensor | None:
     """What a model of this kind is told about images that have not been shifted."""
     unshifted = torch.zeros(len(split.x), dtype=torch.long)
-    return {"model": unshifted, "labels": features(split.y, unshifted)}.get(kind)
+    return {"model": unshifted, "label": features(split.y, unshifted)}.get(kind)
 
 
 def train(job: tuple, folder: Path) -> dict:
@@ -92,10 +92,12 @@ def train(job: tuple, folder: Path) -> dict:
     torch.set_num_threads(1)
     (kind, which, seed), data = job, digits()
     model, settings = build(*job), PLAIN
-    seen, valid = data.train.x[: which if kind == "size" else None], data.valid.x
-    if kind in ("model", "labels"):
-        x, mark = shifts(data.train.x)
-        given = mark if kind == "model" else features(data.train.y.repeat(MARKS), mark)
+    first = slice(which if kind == "size" else None)
+    known = Split(data.train.x[first], data.train.y[first])
+    seen, valid = known.x, data.valid.x
+    if kind in ("model", "label"):
+        x, mark = shifts(known.x)
+        given = mark if kind == "model" else features(known.y.repeat(MARKS), mark)
         seen, valid = (x, given), (valid, condition(kind, data.valid))
         settings = MODELS[which][2] | {"patience": 4}
     elif kind == "size":  # about as many images, whatever the size
@@ -104,11 +106,9 @@ def train(job: tuple, folder: Path) -> dict:
     history = fit(model, seen, valid, seed=seed, progress=False, **settings)
     seconds = time.process_time() - start
     save_file(model.state_dict(), folder / f"{kind} {which} {seed}.safetensors")
-    parts = {"valid": data.valid, "test": data.test, "train": data.train}
+    parts = {"valid": data.valid, "test": data.test, "train": known}
     result = {name: evaluate(model, part.x, condition(kind, part)).nats for name, part in parts.items()}
-    if kind == "size":
-        result["train"] = evaluate(model, seen).nats
-    if kind == "labels":
+    if kind == "label":
         result["accuracy"] = (classify(model, data.test.x) == data.test.y).float().mean().item()
     count = sum(parameter.numel() for parameter in model.parameters())
     return result | {"seconds": seconds, "epochs": history.best_epoch, "parameters": count}
@@ -229,7 +229,7 @@ def run(seeds: int, workers: int) -> dict:
         for (kind, which, _), result in done.items():
             groups.setdefault(kind, {}).setdefault(which, []).append(result)
         for kind, rows in groups.items():
-            results[f"{kind}s".replace("ss", "s")] = {
+            results[f"{kind}s"] = {
                 which: {key: summary([each[key] for each in row]) for key in row[0]} for which, row in rows.items()
             }
         for name in MODELS:

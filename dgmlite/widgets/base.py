@@ -5,6 +5,7 @@ from pathlib import Path
 import anywidget
 import traitlets as t
 
+from dgmlite import checks
 from dgmlite.information import _table
 
 _HERE = Path(__file__).parent
@@ -44,6 +45,14 @@ class Probabilities(t.TraitType):
             wanted = "one distribution of shape (K,)" if self.axes == 1 else "one table of shape (Kx, Ky)"
             raise ValueError(f"{self.name} must be {wanted}, got {tuple(p.shape)}; pass one at a time")
         return p.tolist()
+
+
+def grid(shape) -> tuple[int, int]:
+    """Return shape as (rows, columns) of a picture that can be drawn, or say what was wrong."""
+    shape = checks.shape("shape", shape)
+    if len(shape) != 2 or max(shape) > 12:
+        raise ValueError(f"shape must be (rows, columns) of at most 12 each to be drawn, got {shape}")
+    return shape
 
 
 def names(what: str, given, count: int, default) -> list[str]:

@@ -8,7 +8,7 @@ import torch
 import traitlets as t
 
 from dgmlite import checks
-from dgmlite.widgets.base import Widget
+from dgmlite.widgets.base import Widget, grid
 
 LARGEST = 350_000  # characters of weights; with its code, the widget then takes less than 400 kB of a notebook
 
@@ -51,9 +51,7 @@ class Completion(Widget):
 
     def __init__(self, state, shape, levels, dilations=(1, 2, 4, 8, 16), y=None, examples=None, kept=None):
         shape, levels = checks.shape("shape", shape), checks.positive_int("levels", levels, 2)
-        shape = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
-        if len(shape) != 2 or max(shape) > 12:
-            raise ValueError(f"shape must be (rows, columns) of at most 12 each to be drawn, got {shape}")
+        shape = grid(shape[1:] if len(shape) == 3 and shape[0] == 1 else shape)
         D = math.prod(shape)
         kept = D // 2 if kept is None else checks.positive_int("kept", kept, 0)
         if kept > D:

@@ -5,9 +5,8 @@ import math
 import numpy as np
 import traitlets as t
 
-from dgmlite import checks
 from dgmlite.information import _array
-from dgmlite.widgets.base import Widget
+from dgmlite.widgets.base import Widget, grid
 
 
 class ReceptiveField(Widget):
@@ -37,9 +36,7 @@ class ReceptiveField(Widget):
     _script, _shown = "field.js", ("names", "network", "step")
 
     def __init__(self, fields=None, shape=(4, 4), order=None, sample=None):
-        shape = checks.shape("shape", shape)
-        if len(shape) != 2 or max(shape) > 12:
-            raise ValueError(f"shape must be (rows, columns) of at most 12 each to be drawn, got {shape}")
+        shape = grid(shape)
         D = math.prod(shape)
         fields = {"all of the past": np.tri(D, k=-1)} if fields is None else fields
         if not isinstance(fields, dict) or not fields or not all(isinstance(name, str) for name in fields):

@@ -2,28 +2,16 @@
 
 import numpy as np
 import pytest
-import torch
 
 from dgmlite.models.autoregressive import MADE, CausalConv, PixelCNN
-from dgmlite.networks import seeded
 from dgmlite.widgets import ReceptiveField
 
-from .test_widgets import AXE, show, values
+from .test_widgets import AXE, influence, show, values
 
 SIDE, D = 6, 36
 SPIRAL, _rest = [], np.arange(D).reshape(SIDE, SIDE)
 while _rest.size:
     SPIRAL, _rest = SPIRAL + _rest[0].tolist(), np.rot90(_rest[1:])
-
-
-def influence(model):
-    """|∂ prediction of pixel i / ∂ pixel j|, (D, D), pixels in raster order."""
-    with seeded(0):
-        x, mix = torch.rand(4, D, model.levels).requires_grad_(), torch.randn(model.levels)
-    predictions = model.network(x) @ mix  # (4, D), in the order of generation
-    rows = [torch.autograd.grad(p, x, retain_graph=True)[0].abs().sum((0, 2)) for p in predictions.sum(0)]
-    rank = model.order.argsort()
-    return torch.stack(rows)[rank][:, rank].numpy()
 
 
 CONV = CausalConv((1, SIDE, SIDE), 3, channels=4, dilations=(1, 2, 4))

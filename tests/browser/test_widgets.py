@@ -53,12 +53,13 @@ def conv(condition=0):
 
 
 def influence(model):
-    """|∂ output i / ∂ input j|, (D, D)."""
+    """|∂ prediction of pixel i / ∂ pixel j|, (D, D), pixels in raster order."""
     with seeded(0):
-        x = torch.rand(4, len(model.order), model.levels).requires_grad_()
-        mixed = (model.network(x) @ torch.randn(model.levels)).sum(0)
-    rows = [torch.autograd.grad(each, x, retain_graph=True)[0].abs().sum((0, 2)) for each in mixed]
-    return torch.stack(rows).numpy()
+        x, mix = torch.rand(4, len(model.order), model.levels).requires_grad_(), torch.randn(model.levels)
+    predictions = model.network(x) @ mix  # (4, D), in the order of generation
+    rows = [torch.autograd.grad(p, x, retain_graph=True)[0].abs().sum((0, 2)) for p in predictions.sum(0)]
+    rank = model.order.argsort()
+    return torch.stack(rows)[rank][:, rank].numpy()
 
 
 CONV, TOLD = conv(), conv(condition=3)
