@@ -129,3 +129,39 @@ def data(x, event_shape: tuple[int, ...], levels: int | None, name: str = "x") -
             "was the model built with the right `levels`?"
         )
     return x
+
+
+def condition(y, n: int, size: int, like: torch.Tensor, model: torch.nn.Module) -> torch.Tensor | None:
+    """Return what a model is conditioned on as features (n, size) of the kind of `like`, or say what was wrong.
+
+    Wanted: labels 0 … size−1, shape (n,), or features, shape (n, size); None for a model without condition, size = 0.
+    """
+    if not size:
+        if y is not None:
+            raise TypeError(f"{type(model).__name__} was built without condition, so y must be left out")
+        return None
+    if not isinstance(y, torch.Tensor) or tuple(y.shape) not in ((n,), (n, size)):
+        given = tuple(y.shape) if isinstance(y, torch.Tensor) else repr(y)
+        raise ValueError(f"y must be {n} labels, shape ({n},), or features, ({n}, {size}), got {given!s:.60}")
+    if y.dim() == 2:
+        return y.to(like)
+    return torch.nn.functional.one_hot(data(y, (), size, "y").long(), size).to(like)
+
+
+def integers(name: str, values, minimum: int) -> list[int]:
+    """Return values as a list of ints of at least `minimum`, or say what was wrong."""
+    values = values.tolist() if isinstance(values, torch.Tensor) else values
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{name} must be a sequence of integers, got {values!r}")
+    return [positive_int(f"each entry of {name}", value, minimum) for value in values]
+
+
+def permutation(name: str, order, size: int) -> torch.Tensor:
+    """Return order as a tensor that lists each of 0 … size−1 once, or say what was wrong."""
+    order = integers(name, order, 0)
+    if sorted(order) != list(range(size)):
+        raise ValueError(
+            f"{name} must list each of the {size} dimensions once, from 0 to {size - 1}, got {len(order)} "
+            f"entries, {len(set(order))} of them different, up to {max(order, default=None)}"
+        )
+    return torch.tensor(order)

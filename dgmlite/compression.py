@@ -41,7 +41,7 @@ def decompress(model: Autoregressive, data: bytes, n: int, y: Tensor | None = No
 
     The model must be the same to the last bit, and so must n and y: probabilities are computed here as they were there,
     for all n images together, in float64, on one thread of the CPU. Another machine or another version of torch may
-    round differently; then the result is garbage. Raises ValueError for damaged data.
+    round differently; then the result can be garbage. Raises ValueError for damaged data.
     """
     decoder = RangeDecoder(data)
 

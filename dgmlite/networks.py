@@ -1,9 +1,11 @@
-"""What models are made with: weights and noise from a seed."""
+"""The parts models plug in: networks that turn features into parameters, and weights and noise from a seed."""
 
 import contextlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor, nn
 
 from dgmlite import checks
 
@@ -36,3 +38,63 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[list[torch
     finally:
         for generator, state in zip(generators, states):
             generator.set_state(state)
+
+
+class MLP(nn.Module):
+    """Fully connected layers: x (B, inputs) and a condition y (B, condition) or None → (B, outputs).
+
+    `hidden` are the widths of the layers between. The last layer starts at zero, so that what it parametrises starts
+    as the same for all inputs.
+
+    >>> MLP(3, 2, hidden=(16,))(torch.randn(5, 3))[0].tolist()
+    [0.0, 0.0]
+    """
+
+    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int] = (64, 64), condition: int = 0):
+        super().__init__()
+        widths = [inputs + condition, *hidden]
+        layers = [layer for pair in itertools.pairwise(widths) for layer in (nn.Linear(*pair), nn.SiLU())]
+        self.layers = nn.Sequential(*layers, zero(nn.Linear(widths[-1], outputs)))
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.layers(x if y is None else torch.cat((x, y), 1))
+
+
+class ConvNet(nn.Module):
+    """Convolutions that keep the size: x (B, inputs, H, W) and a condition y (B, condition) → (B, outputs, H, W).
+
+    `depth` residual blocks of two 3 × 3 convolutions on `channels` channels. The last layer starts at zero, as in MLP.
+
+    >>> ConvNet(2, 3, channels=8, depth=1)(torch.randn(5, 2, 4, 4)).shape
+    torch.Size([5, 3, 4, 4])
+    """
+
+    def __init__(self, inputs: int, outputs: int, channels: int = 32, depth: int = 2, condition: int = 0):
+        super().__init__()
+        self.first = nn.Conv2d(inputs, channels, 3, padding=1)
+        self.condition = nn.Linear(condition, channels, bias=False) if condition else None
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.SiLU(),
+                nn.Conv2d(channels, channels, 3, padding=1),
+                nn.SiLU(),
+                zero(nn.Conv2d(channels, channels, 3, padding=1)),
+            )
+            for _ in range(depth)
+        )
+        self.last = zero(nn.Conv2d(channels, outputs, 1))
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        h = self.first(x)
+        if y is not None:
+            h = h + self.condition(y)[:, :, None, None]
+        for block in self.blocks:
+            h = h + block(h)
+        return self.last(nn.functional.silu(h))
+
+
+def zero(layer: nn.Module) -> nn.Module:
+    """Return the layer with all its parameters set to zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer

@@ -7,8 +7,10 @@ import pytest
 
 from dgmlite import reproduce
 from dgmlite.data import digits
+from dgmlite.models.flow import Dequantised, Flow, StandardNormal
 from dgmlite.reproduce import __main__ as command
 from dgmlite.reproduce import digits_autoregressive as table
+from dgmlite.reproduce import digits_flows as flows
 
 STORED = reproduce.results("digits_autoregressive")
 ASKED = {
@@ -20,6 +22,37 @@ ASKED = {
     "PixelCNN": 79,
     "Ensemble": 78,
 }
+
+
+FLOWS = reproduce.results("digits_flows")
+
+
+@pytest.mark.parametrize("name, nats", {"RealNVP": 103, "splines": 99, "variational dequantisation": 99}.items())
+def test_flows_are_as_good_as_asked(name, nats):
+    row = FLOWS["models"][name]
+    assert len(row["test"]["all"]) == FLOWS["seeds"] >= 5 and row["test"]["mean"] <= nats
+    assert all(iw < bound for iw, bound in zip(row["test IW"]["all"], row["test"]["all"]))
+
+
+def test_every_row_of_the_flows_is_there():
+    assert set(FLOWS["models"]) == set(flows.MODELS) and [int(s) for s in FLOWS["sizes"]] == list(flows.SIZES[:-1])
+    assert list(FLOWS["spreads"]) == list(flows.SPREADS)
+
+
+@pytest.mark.slow
+def test_a_flow_comes_out_again():
+    again = flows.train(("size", 125, 0))
+    for part in ("train", "test", "test IW"):
+        assert again[part] == pytest.approx(FLOWS["sizes"]["125"][part]["all"][0], abs=1.0)
+
+
+def test_half_a_cell_is_paid_for():
+    """The bound with noise on half of the cell: its log q is D ln 2."""
+    x = digits().test.x[:3]
+    half, whole = flows.build("spread", "scaled, half cells", 0), flows.build("spread", "scaled", 0)
+    assert half._noise(x)[0].max() <= 0.5 and half._noise(x)[1] == pytest.approx(64 * math.log(2))
+    uniform = Dequantised(Flow(StandardNormal((1, 8, 8)), []), 17)
+    assert isinstance(whole, Dequantised) and uniform._noise(x)[0].max() > 0.5
 
 
 @pytest.mark.parametrize("name, nats", ASKED.items())
@@ -79,5 +112,5 @@ def test_unknown_tables_are_refused(arguments, capsys):
 
 
 def test_unknown_results_are_refused():
-    with pytest.raises(ValueError, match="must be one of digits_autoregressive"):
+    with pytest.raises(ValueError, match="must be one of digits_autoregressive, digits_flows"):
         reproduce.results("nothing")

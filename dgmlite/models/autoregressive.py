@@ -1,6 +1,6 @@
 """Autoregressive models: every dimension depends on the ones before it, p(x) = Π_i p(x_i | x_<i)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +33,9 @@ class Autoregressive(nn.Module):
         self.levels = checks.positive_int("levels", levels, 2)
         self.condition = checks.positive_int("condition", condition, 0)
         dimensions = torch.Size(self.event_shape).numel()
-        self.register_buffer("order", torch.arange(dimensions) if order is None else _permutation(order, dimensions))
+        self.register_buffer(
+            "order", torch.arange(dimensions) if order is None else checks.permutation("order", order, dimensions)
+        )
         self.bias = nn.Parameter(torch.zeros(dimensions, self.levels))
         self.register_buffer("initialised", torch.tensor(False))
 
@@ -49,7 +51,8 @@ class Autoregressive(nn.Module):
     def logits(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the unnormalised log-probabilities of all levels at each dimension, (B, D, levels)."""
         x = checks.data(x, self.event_shape, self.levels).flatten(1)
-        steps = self.network(self._code(x[:, self.order]), self._y(y, len(x)))  # (B, D, levels)
+        y = checks.condition(y, len(x), self.condition, self.bias, self)
+        steps = self.network(self._code(x[:, self.order]), y)  # (B, D, levels)
         return self._logits(self.bias, steps)[:, self.order.argsort()]
 
     def conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -105,7 +108,7 @@ class Autoregressive(nn.Module):
         Returns x, (n, *event_shape). Sampling, completing and coding are all such walks.
         """
         x = torch.zeros(n, len(self.order), dtype=torch.long, device=self.order.device)
-        y, previous = self._y(y, n), None
+        y, previous = checks.condition(y, n, self.condition, self.bias, self), None
         kept = self.network.start(n, y) if cache else None
         for r, i in enumerate(self.order.tolist()):
             if cache:
@@ -126,22 +129,6 @@ class Autoregressive(nn.Module):
     def _code(self, x: Tensor) -> Tensor:
         """Levels (…) → (…, levels), 1 where x ≥ l."""
         return (x[..., None] >= torch.arange(self.levels, device=x.device)).to(self.bias.dtype)
-
-    def _y(self, y: Tensor | None, n: int) -> Tensor | None:
-        """Return y as features (n, condition), or say what was wrong."""
-        if not self.condition:
-            if y is not None:
-                raise TypeError(f"{type(self).__name__} was built without condition, so y must be left out")
-            return None
-        if not isinstance(y, Tensor) or tuple(y.shape) not in ((n,), (n, self.condition)):
-            given = tuple(y.shape) if isinstance(y, Tensor) else repr(y)
-            raise ValueError(
-                f"y must be {n} labels, shape ({n},), or features, ({n}, {self.condition}), got {given!s:.60}"
-            )
-        if y.dim() == 2:
-            return y.to(self.bias)
-        y = checks.data(y, (), self.condition, "y")
-        return F.one_hot(y.long(), self.condition).to(self.bias)
 
     def _given(self, given: Tensor | None, n: int) -> Tensor:
         """Return what is given as (n, m) levels, or say what was wrong."""
@@ -184,7 +171,7 @@ class MADE(Autoregressive):
         seed: int = 0,
     ):
         super().__init__(event_shape, levels, order, condition)
-        hidden, needed = _integers("hidden", hidden, 1), len(self.order) - (not self.condition)
+        hidden, needed = checks.integers("hidden", hidden, 1), len(self.order) - (not self.condition)
         if min(hidden, default=needed) < needed:
             raise ValueError(
                 f"each entry of hidden must be at least {needed}, the number of dimensions without the last (and one "
@@ -264,7 +251,10 @@ class CausalConv(Autoregressive):
     ):
         super().__init__(event_shape, levels, order, condition)
         channels, kernel = checks.positive_int("channels", channels), checks.positive_int("kernel", kernel)
-        dilations, dropout = _integers("dilations", dilations, 1), checks.finite_number("dropout", dropout, 0, 0.99)
+        dilations, dropout = (
+            checks.integers("dilations", dilations, 1),
+            checks.finite_number("dropout", dropout, 0, 0.99),
+        )
         with seeded(seed):
             blocks = [causal.DilatedBlock(channels, kernel, dilation, dropout) for dilation in dilations]
             self.network = causal.CausalSequence(len(self.order), self.levels, channels, blocks, self.condition)
@@ -388,20 +378,3 @@ class _Mean(nn.Module):
     def step(self, caches: list, r: int, previous: Tensor | None) -> Tensor:
         steps = [model.network.step(cache, r, previous) for model, cache in zip(self.models, caches)]
         return self._mix([model._logits(model.bias[r], step) for model, step in zip(self.models, steps)])
-
-
-def _integers(name: str, values, minimum: int) -> list[int]:
-    values = values.tolist() if isinstance(values, Tensor) else values
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise TypeError(f"{name} must be a sequence of integers, got {values!r}")
-    return [checks.positive_int(f"each entry of {name}", value, minimum) for value in values]
-
-
-def _permutation(order, dimensions: int) -> Tensor:
-    order = _integers("order", order, 0)
-    if sorted(order) != list(range(dimensions)):
-        raise ValueError(
-            f"order must list each of the {dimensions} dimensions once, from 0 to {dimensions - 1}, got {len(order)} "
-            f"entries, {len(set(order))} of them different, up to {max(order, default=None)}"
-        )
-    return torch.tensor(order)

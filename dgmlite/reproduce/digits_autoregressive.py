@@ -4,11 +4,9 @@ import bz2
 import gzip
 import io
 import lzma
-import multiprocessing
-import statistics
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +29,7 @@ from dgmlite.models.autoregressive import (
     PixelCNN,
 )
 from dgmlite.networks import seeded
+from dgmlite.reproduce._run import over_seeds, summary, train_all
 from dgmlite.training import fit
 
 SHAPE, LEVELS, MARKS, CLASSES = (1, 8, 8), 17, 9, 10
@@ -210,28 +209,15 @@ def images_per_second(model, n: int, cache: bool) -> float:
     return n / (time.process_time() - start)
 
 
-def summary(values: list[float]) -> dict:
-    return {"mean": statistics.fmean(values), "sd": statistics.stdev(values) if len(values) > 1 else 0.0, "all": values}
-
-
 def run(seeds: int, workers: int) -> dict:
     """Train everything, `workers` models at a time, and return the table."""
-    data, todo = digits(), jobs(seeds)
+    data = digits()
     with tempfile.TemporaryDirectory() as temporary:
-        folder, done = Path(temporary), {}
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            for job, result in zip(todo, pool.map(train, todo, [folder] * len(todo))):
-                done[job] = result
-                print(*job, {k: round(v, 2) for k, v in result.items()}, flush=True)
+        folder = Path(temporary)
+        done = train_all(partial(train, folder=folder), jobs(seeds), workers)
         torch.set_num_threads(1)
         results = {"baselines": baselines(data), "files": files(data), "completion": completion(folder, seeds, data)}
-        groups: dict = {}
-        for (kind, which, _), result in done.items():
-            groups.setdefault(kind, {}).setdefault(which, []).append(result)
-        for kind, rows in groups.items():
-            results[f"{kind}s"] = {
-                which: {key: summary([each[key] for each in row]) for key in row[0]} for which, row in rows.items()
-            }
+        results |= over_seeds(done)
         for name in MODELS:
             model = load(("model", name, 0), folder)
             speed = {"cached": images_per_second(model, 1000, True), "naive": images_per_second(model, 100, False)}

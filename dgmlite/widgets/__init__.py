@@ -1,10 +1,23 @@
 """Pictures to push: they compute in the browser, so they work in JupyterLab, on the page, in slides and offline."""
 
+from dgmlite.widgets.bend import Bend
 from dgmlite.widgets.coder import RangeCoder
 from dgmlite.widgets.completion import Completion
 from dgmlite.widgets.entropy import SurpriseEntropy
 from dgmlite.widgets.field import ReceptiveField
 from dgmlite.widgets.joint import JointTable
 from dgmlite.widgets.kl import TwoDensities
+from dgmlite.widgets.morph import Morph
+from dgmlite.widgets.pad import LatentPad
 
-__all__ = ["Completion", "JointTable", "RangeCoder", "ReceptiveField", "SurpriseEntropy", "TwoDensities"]
+__all__ = [
+    "Bend",
+    "Completion",
+    "JointTable",
+    "LatentPad",
+    "Morph",
+    "RangeCoder",
+    "ReceptiveField",
+    "SurpriseEntropy",
+    "TwoDensities",
+]

@@ -1,12 +1,14 @@
 """What all widgets share: one self-contained JavaScript module, one style sheet, and checks at the door."""
 
+import base64
 from pathlib import Path
 
 import anywidget
+import numpy as np
 import traitlets as t
 
 from dgmlite import checks
-from dgmlite.information import _table
+from dgmlite.information import _array, _table
 
 _HERE = Path(__file__).parent
 
@@ -64,3 +66,16 @@ def names(what: str, given, count: int, default) -> list[str]:
     if len(given) != count:
         raise ValueError(f"{what} must name each state once: {count} are needed, got {len(given)}")
     return list(given)
+
+
+def packed(values: np.ndarray, kind: str = "<f4") -> str:
+    """Return numbers as base64 of `kind`: in a notebook, a list of numbers would take a line for each."""
+    return base64.b64encode(values.astype(kind).tobytes()).decode()
+
+
+def finite(what: str, given) -> np.ndarray:
+    """Return any kind of array as float64, finite also in 32 bits, or say what was wrong."""
+    values = _array(given, what).astype(float)
+    if not (abs(values) < 3e38).all():
+        raise ValueError(f"{what} contains NaN or infinity; look for a division by zero or log of zero upstream")
+    return values

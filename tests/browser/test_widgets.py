@@ -248,6 +248,8 @@ def check(root, widget):
     v = values(root)
     if name(widget) == "RangeCoder":
         check_coder(v, widget.probabilities)
+    elif name(widget) in INVARIANTS:  # whose numbers have tests of their own
+        assert np.isclose(*INVARIANTS[name(widget)](v), rtol=1e-6)
     elif name(widget) in ("Completion", "ReceptiveField"):
         {"Completion": check_completion, "ReceptiveField": check_field}[name(widget)](v, widget)
     else:
@@ -256,6 +258,11 @@ def check(root, widget):
     return v
 
 
+INVARIANTS = {
+    "Bend": lambda v: (v["p_x"] * v["area_x"], v["p_z"] * v["area"]),
+    "Morph": lambda v: (v["base"] + sum(v["contributions"]), v["log_p"]),
+    "LatentPad": lambda v: (v["nats"] > max(v["line"][0], v["line"][-1]), v["more"]),
+}
 STEPS = {  # sliders by place in the widget, and a key
     "SurpriseEntropy": [(0, "ArrowUp"), (1, "Shift+ArrowDown"), (2, "End"), (2, "ArrowDown")],
     "JointTable": [(0, "ArrowUp"), (3, "Home"), (1, "ArrowRight"), (2, "ArrowLeft"), (1, "Shift+ArrowUp")],
@@ -263,6 +270,9 @@ STEPS = {  # sliders by place in the widget, and a key
     "TwoDensities": [(-2, "ArrowLeft"), (-1, "ArrowUp"), (-2, "Home"), (-1, "Home")],
     "Completion": [(0, "ArrowRight"), (0, "End"), (0, "ArrowLeft"), (0, "Home"), (0, "ArrowUp")],
     "ReceptiveField": [(0, "ArrowRight"), (0, "End"), (0, "ArrowLeft"), (0, "Home")],
+    "Bend": [(0, "ArrowRight"), (1, "ArrowUp")],
+    "Morph": [(0, "ArrowRight"), (0, "ArrowLeft")],
+    "LatentPad": [(0, "ArrowRight"), (0, "ArrowDown"), (0, "End")],
 }
 
 
@@ -270,7 +280,7 @@ def drive(root, widget) -> dict:
     """Push the widget by keyboard; each key changes its numbers, and all agree with Python's."""
     before = check(root, widget)
     for slider, key in STEPS[name(widget)]:
-        root.get_by_role("slider").nth(slider).focus()
+        root.get_by_role("application" if name(widget) in INVARIANTS else "slider").nth(slider).focus()
         root.page.keyboard.press(key)
         after = check(root, widget)
         assert after != before, f"{key} on slider {slider} changed nothing"
@@ -444,6 +454,25 @@ def test_text_alternative_tells_what_is_seen(page, widget):
         assert slider.get_attribute(attribute)
 
 
+def test_a_finger_drags(browser):
+    context = browser.new_context(viewport={"width": 390, "height": 1200}, has_touch=True)
+    try:
+        page = context.new_page()
+        root = show(page, TwoDensities())
+        before, box = values(root)["q"], root.locator(".dgm-grip").last.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        touch = context.new_cdp_session(page)
+        for kind, step in (("touchStart", 0), ("touchMove", 20), ("touchMove", 40), ("touchMove", 60)):
+            point = {"x": x + step, "y": y}
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+            page.wait_for_timeout(60)  # moves are told once for each frame
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        moved = root.locator(".dgm-grip").last.bounding_box()["x"] - box["x"]
+        assert moved > 50 and values(root)["q"] != before, "the browser took the finger away after the first move"
+    finally:
+        context.close()
+
+
 def test_bits_are_nats_over_log_2(page):
     root = show(page, SurpriseEntropy([0.5, 0.5]))
     before = values(root)
@@ -500,6 +529,8 @@ def test_fits_and_is_accessible(page, widget, width, dark):
 CHAPTERS = {
     "1_why/1_information": ["SurpriseEntropy", "JointTable", "RangeCoder", "TwoDensities"],
     "2_autoregressive/1_autoregressive": ["ReceptiveField", "Completion"],
+    "3_flows/1_change_of_variables": ["Bend"],
+    "3_flows/2_realnvp": ["Morph", "LatentPad"],
 }
 
 
@@ -511,6 +542,9 @@ def titled(page, widget):
         "TwoDensities": "Two densities and both KL divergences",
         "Completion": "Draw half, the model finishes",
         "ReceptiveField": "Which pixels a prediction sees",
+        "Bend": "A plane to bend",
+        "Morph": "A flow from data to noise",
+        "LatentPad": "A walk through the latent space",
     }[name(widget)]
     return page.locator(f'.dgm[aria-label="{title}"]').first
 

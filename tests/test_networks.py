@@ -1,0 +1,74 @@
+"""The networks that models plug in, against sums written out."""
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+from torch import nn
+
+from dgmlite.networks import MLP, ConvNet, zero
+
+
+def lively(network):
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, 0, 0.3, generator=torch.Generator().manual_seed(parameter.numel()))
+    return network.double()
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("hidden", [(), (7,), (5, 6)])
+@pytest.mark.parametrize("condition", [0, 2])
+def test_mlp_is_what_its_sums_say(hidden, condition):
+    mlp = lively(MLP(3, 4, hidden, condition))
+    x, y = torch.randn(5, 3).double(), torch.randn(5, 2).double()
+    h = np.concatenate((x, y), 1) if condition else x.numpy()
+    *between, last = [layer for layer in mlp.modules() if isinstance(layer, nn.Linear)]
+    for layer in between:
+        h = silu(h @ layer.weight.detach().numpy().T + layer.bias.detach().numpy())
+    expected = h @ last.weight.detach().numpy().T + last.bias.detach().numpy()
+    np.testing.assert_allclose(mlp(x, y if condition else None).detach(), expected)
+    assert len(between) == len(hidden)
+
+
+def test_convnet_is_what_its_sums_say():
+    net = lively(ConvNet(2, 3, channels=4, depth=2, condition=5))
+    x, y = torch.randn(1, 2, 4, 6).double(), torch.randn(1, 5).double()
+
+    def conv(layer, h):
+        weight = layer.weight.detach().numpy()
+        out = [sum(scipy.signal.correlate2d(h[i], w[i], "same") for i in range(len(h))) for w in weight]
+        return np.stack(out) + layer.bias.detach().numpy()[:, None, None]
+
+    h = conv(net.first, x[0].numpy()) + (net.condition.weight.detach().numpy() @ y[0].numpy())[:, None, None]
+    for block in net.blocks:
+        h = h + conv(block[3], silu(conv(block[1], silu(h))))
+    np.testing.assert_allclose(net(x, y)[0].detach(), conv(net.last, silu(h)))
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_convnet_sees_one_pixel_further_with_each_convolution(depth):
+    net, x = lively(ConvNet(1, 1, channels=3, depth=depth)), torch.randn(1, 1, 17, 17).double().requires_grad_()
+    seen = torch.autograd.grad(net(x)[0, 0, 8, 8], x)[0][0, 0] != 0
+    reach = 1 + 2 * depth
+    expected = torch.zeros(17, 17).bool()
+    expected[8 - reach : 9 + reach, 8 - reach : 9 + reach] = True
+    assert torch.equal(seen, expected)
+
+
+@pytest.mark.parametrize("net, shape", [(MLP(3, 4, condition=2), (5, 3)), (ConvNet(3, 4, condition=2), (5, 3, 4, 4))])
+def test_networks_start_at_zero_and_all_parameters_learn(net, shape):
+    x, y = torch.randn(shape), torch.randn(5, 2)
+    assert not net(x, y).any()
+    optimiser = torch.optim.SGD(net.parameters(), 0.1)
+    for _ in range(3):
+        optimiser.zero_grad()
+        (net(x, y) - 1).square().mean().backward()
+        optimiser.step()
+    assert all(parameter.grad.any() for parameter in net.parameters())
+
+
+def test_zero():
+    assert not any(parameter.any() for parameter in zero(nn.Linear(2, 3)).parameters())
