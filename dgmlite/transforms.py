@@ -297,8 +297,8 @@ class LinearLU(Transform):
     """z = W x with W = P L (U + diag(s)): all features (channels) mix; log |det| = Σ log |s|, for each pixel of images.
 
     L is lower triangular with ones on its diagonal, U upper triangular with zeros there; P and the signs of s stay as
-    they are. W starts as a random orthogonal matrix. On images this is the invertible 1 × 1 convolution. Source: Kingma &
-    Dhariwal 2018, Glow (arXiv:1807.03039), section 3.2.
+    they are. W starts as a random orthogonal matrix. On images this is the invertible 1 × 1 convolution. Source:
+    Kingma & Dhariwal 2018, Glow (arXiv:1807.03039), section 3.2.
     """
 
     def __init__(self, size: int, seed: int = 0):

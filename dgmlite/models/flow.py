@@ -127,8 +127,9 @@ class RealNVP(Flow):
 
     Images with even sides are squeezed: the pixels of 2 × 2 blocks are the features of couplings with convolutions.
     Other events are flattened, and the networks fully connected. `depth` couplings at each of `scales` scales (after
-    each but the last, half of the features are finished); `hidden` channels or units. What later flows added:
-    `kind`="spline", `actnorm` and `linear`, before each coupling a learned mixing of all features (channels).
+    each but the last, half of the features are finished), the features permuted after every second; `hidden` channels
+    or units. What later flows added: `kind`="spline", `actnorm`, and `linear`, before each coupling a learned mixing of
+    all features (channels) in place of the permutations.
 
     Source: Dinh et al. 2017, Density estimation using Real NVP (arXiv:1605.08803); Kingma & Dhariwal 2018, Glow
     (arXiv:1807.03039).

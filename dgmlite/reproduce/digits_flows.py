@@ -30,7 +30,7 @@ FIT = dict(steps=1080, lr=4e-3, average=0.99)  # 12 epochs of all training image
 
 
 def jobs(seeds: int) -> list[tuple]:
-    """(kind, which, seed) of everything to be trained, the longest first."""
+    """(kind, which, seed) of everything to be trained."""
     kinds = [("model", name) for name in reversed(MODELS)] + [("spread", name) for name in SPREADS]
     kinds += [("size", size) for size in SIZES[:-1]]
     return [(*kind, seed) for kind in kinds for seed in range(seeds)]
@@ -65,7 +65,7 @@ def variational(seed: int, hidden: int = 64) -> Sequential:
 
 
 def scaled() -> Affine:
-    """(0, levels) → (−1, 1), as most published code does; the mass that a flow puts beyond is lost."""
+    """(0, levels) → (−1, 1), as much code does; the mass that a flow puts beyond is lost."""
     scale = Affine(SHAPE)
     scale.loc.data.fill_(LEVELS / 2)
     scale.log_scale.data.fill_(math.log(LEVELS / 2))
