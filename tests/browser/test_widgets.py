@@ -553,7 +553,7 @@ class Stored(types.SimpleNamespace):
     """A widget by the state that a notebook stores of it."""
 
     def __repr__(self):
-        return self.kind + "()"
+        return self.class_name + "()"
 
 
 def stored(chapter):
@@ -562,7 +562,7 @@ def stored(chapter):
     kept = notebook["metadata"].get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
     states = {m["state"].get("_anywidget_id", "").split(".")[-1]: m["state"] for m in kept.get("state", {}).values()}
     assert set(CHAPTERS[chapter]) <= set(states), f"{chapter} stores no widgets: run it with `make run`"
-    return [Stored(kind=kind, **states[kind]) for kind in CHAPTERS[chapter]]
+    return [Stored(class_name=kind, **states[kind]) for kind in CHAPTERS[chapter]]
 
 
 @pytest.mark.slow
