@@ -1,5 +1,6 @@
 """What the comparison of outputs does not see: whether chapters are stored whole, and whether comparing bites."""
 
+import copy
 import importlib
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
@@ -175,8 +177,14 @@ print("driven", driven)
 def drive(nb, folder: Path) -> int:
     """Move each control of ipywidgets to its ends; return how many moves that took. `interact` swallows errors."""
     nb.cells.append(new_code_cell(DRIVE))
-    NotebookClient(nb, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
-    return int(nb.cells[-1].outputs[-1].text.split()[1])
+    place = {"metadata": {"path": str(folder)}}
+    for patience in (120, 300):  # seconds for a cell: very rarely a kernel never answers its first one
+        try:
+            done = NotebookClient(copy.deepcopy(nb), timeout=patience, kernel_name="python3", resources=place).execute()
+            return int(done.cells[-1].outputs[-1].text.split()[1])
+        except CellTimeoutError as error:
+            silent = error
+    raise silent
 
 
 def has_controls(path: Path) -> bool:
