@@ -122,7 +122,7 @@ def data(x, event_shape: tuple[int, ...], levels: int | None, name: str = "x") -
         )
     if torch.compiler.is_compiling():  # reading values would break the graph
         return x
-    low, high = int(x.min()), int(x.max())
+    low, high = map(int, x.aminmax())
     if low < 0 or high >= levels:
         raise ValueError(
             f"{name} must hold levels 0..{levels - 1}, got values from {low} to {high}; "

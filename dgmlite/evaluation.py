@@ -58,34 +58,67 @@ def evaluate(
     >>> print(evaluate(FairDie(), torch.randint(6, (100, 3))))
     5.38 ± 0.00 nats (exact), 2.585 bits per dimension
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module with log_prob or log_weight, got {type(model).__name__}")
-    x = checks.data(x, model.event_shape, model.levels)
-    if y is not None and (not isinstance(y, Tensor) or y.shape[:1] != x.shape[:1]):
-        raise ValueError(f"y must be a tensor with one entry for each of the {len(x)} examples of x, got {y!r:.60}")
-    k, batch_size = checks.positive_int("k", k), checks.positive_int("batch_size", batch_size)
-
-    kind = "upper bound"
+    k = checks.positive_int("k", k)
     if hasattr(model, "log_prob"):
-        name, estimate, kind = "log_prob", model.log_prob, "exact"
-    elif hasattr(model, "elbo") and k == 1:
-        name, estimate = "elbo", model.elbo
-    elif hasattr(model, "log_weight"):
-        name, batch_size = "log_weight", max(1, batch_size // k)  # k·batch_size weights at a time
-
-        def estimate(x, **y):
-            return model.log_weight(x, k, **y).logsumexp(0) - math.log(k)
-    elif hasattr(model, "elbo"):
+        return _evaluation(model, x, y, "log_prob", model.log_prob, batch_size, seed, "exact", None)
+    if hasattr(model, "elbo") and k == 1:
+        return _evaluation(model, x, y, "elbo", model.elbo, batch_size, seed, "upper bound", 1)
+    if hasattr(model, "log_weight"):
+        return iwae(model, x, k, y, batch_size=batch_size, seed=seed)
+    if hasattr(model, "elbo"):
         raise ValueError(
             f"k must be 1, got {k}: the model has elbo but no log_weight, so its bound cannot be tightened"
         )
-    else:
+    return _evaluation(model, x, y, "", None, batch_size, seed, "none", None)
+
+
+@torch.no_grad()
+def elbo(
+    model: nn.Module, x: Tensor, k: int = 1, y: Tensor | None = None, *, batch_size: int = 500, seed: int = 0
+) -> Evaluation:
+    """Return −ELBO of x, (N, *event_shape), with k draws of the latent variable for each example.
+
+    −(1/k) Σ_i log w_i for log w = `model.log_weight(x, k)`: an upper bound on −log p(x) on average; draws make it more
+    precise, not tighter. With the same k and seed the weights are those of `iwae`. The rest is as in `evaluate`.
+    """
+
+    def estimate(x, **y):
+        return model.log_weight(x, k, **y).mean(0)
+
+    return _bound(model, x, k, y, estimate, batch_size, seed, 1)
+
+
+@torch.no_grad()
+def iwae(
+    model: nn.Module, x: Tensor, k: int, y: Tensor | None = None, *, batch_size: int = 500, seed: int = 0
+) -> Evaluation:
+    """Return −log (1/k) Σ_i w_i of x, (N, *event_shape), an upper bound on −log p(x) on average that tightens with k.
+
+    Source: Burda et al. 2016 (arXiv:1509.00519), theorem 1. The rest is as in `evaluate`.
+    """
+
+    def estimate(x, **y):
+        return model.log_weight(x, k, **y).logsumexp(0) - math.log(k)
+
+    return _bound(model, x, k, y, estimate, batch_size, seed, k)
+
+
+def _bound(model, x, k, y, estimate, batch_size, seed, tightness):
+    if isinstance(model, nn.Module) and not hasattr(model, "log_weight"):
+        raise TypeError(f"model must have log_weight, got {type(model).__name__}; evaluate scores models of any kind")
+    k, batch_size = checks.positive_int("k", k), checks.positive_int("batch_size", batch_size)
+    batch_size = max(1, batch_size // k)  # k · batch_size weights at a time
+    return _evaluation(model, x, y, "log_weight", estimate, batch_size, seed, "upper bound", tightness)
+
+
+def _evaluation(model, x, y, name, estimate, batch_size, seed, kind, k):
+    """Return the Evaluation of −estimate(x, y=y), batch after batch."""
+    x, batch_size = _checked(model, x, y), checks.positive_int("batch_size", batch_size)
+    if kind == "none":
         nan = torch.full((len(x),), math.nan, dtype=torch.float64)
         return Evaluation(math.nan, "none", math.nan, math.nan, nan)
-
-    device = next((tensor.device for tensor in model.state_dict().values()), x.device)
     values = []
-    with seeded(seed, device), _eval_mode(model):
+    with _looking(model, x, seed) as device:
         for some in torch.arange(len(x)).split(batch_size):
             condition = {} if y is None else {"y": y[some].to(device)}
             value = estimate(x[some].to(device), **condition)
@@ -101,7 +134,67 @@ def evaluate(
     nats = per_example.mean().item()
     stderr = per_example.std().item() / len(x) ** 0.5 if len(x) > 1 else math.nan
     bits = nats / (math.prod(model.event_shape) * math.log(2))
-    return Evaluation(nats, kind, stderr, bits, per_example, k if kind == "upper bound" else None)
+    return Evaluation(nats, kind, stderr, bits, per_example, k)
+
+
+def _checked(model, x, y):
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module with event_shape and levels, got {type(model).__name__}")
+    x = checks.data(x, model.event_shape, model.levels)
+    if y is not None and (not isinstance(y, Tensor) or y.shape[:1] != x.shape[:1]):
+        raise ValueError(f"y must be a tensor with one entry for each of the {len(x)} examples of x, got {y!r:.60}")
+    return x
+
+
+@dataclass(frozen=True, eq=False)
+class AggregatePosterior:
+    """How a model with latent variables uses them on N examples: q(z) = (1/N) Σ_n q(z | x_n), against the prior p(z).
+
+    All in nats: rate = mean_n KL(q(z | x_n) ‖ p(z)) = mutual_information + marginal_kl, of which mutual_information is
+    I_q[n; z], which tells how much z says about which of the examples it belongs to (at most log N), and marginal_kl is
+    KL(q(z) ‖ p(z)). `variance` (latent,) is Var_n(E_q[z | x_n]); `active` counts the dimensions in which it exceeds
+    0.01.
+    """
+
+    rate: float
+    mutual_information: float
+    marginal_kl: float
+    active: int
+    variance: Tensor = field(repr=False)
+
+
+@torch.no_grad()
+def aggregate_posterior(
+    model: nn.Module, x: Tensor, y: Tensor | None = None, *, draws: int = 10, seed: int = 0
+) -> AggregatePosterior:
+    """Return what the latent variable of `model`, which has encode(x) and a prior, knows of x, (N, *event_shape).
+
+    Expectations are means over `draws` of z for each example, q(z) is the whole sum. Raises as `evaluate`.
+    Source: Hoffman & Johnson 2016, ELBO surgery; active: Burda et al. 2016 (arXiv:1509.00519), section 5.2.
+    """
+    draws, N = checks.positive_int("draws", draws), len(_checked(model, x, y))
+    if not hasattr(model, "encode") or not hasattr(model, "prior"):
+        raise TypeError(f"model must have encode(x) and a prior, got {type(model).__name__}")
+    with _looking(model, x, seed) as device:
+        q = model.encode(x.to(device), **({} if y is None else {"y": y.to(device)}))
+        rates, informations = [], []
+        for _ in range(draws):
+            z = q.sample()  # (N, latent)
+            log_own = q.log_prob(z)
+            log_all = torch.cat([q.log_prob(some[:, None]).logsumexp(1) for some in z.split(100)]) - math.log(N)
+            rates.append((log_own - model.prior.log_prob(z)).double().mean().item())
+            informations.append((log_own - log_all).double().mean().item())
+        variance = q.mean.var(0, correction=0).cpu()
+    rate, information = sum(rates) / draws, sum(informations) / draws
+    return AggregatePosterior(rate, information, rate - information, int((variance > 0.01).sum()), variance)
+
+
+@contextlib.contextmanager
+def _looking(model: nn.Module, x: Tensor, seed: int) -> Iterator[torch.device]:
+    """Hold the model in eval mode and the noise at a seed; yield where the model is."""
+    device = next((tensor.device for tensor in model.state_dict().values()), x.device)
+    with seeded(seed, device), _eval_mode(model):
+        yield device
 
 
 @contextlib.contextmanager

@@ -44,16 +44,18 @@ class MLP(nn.Module):
     """Fully connected layers: x (B, inputs) and a condition y (B, condition) or None → (B, outputs).
 
     `hidden` are the widths of the layers between. The last layer starts at zero, so that what it parametrises starts
-    as the same for all inputs.
+    as the same for all inputs. While training, `dropout` is the share of hidden units that are zero.
 
     >>> MLP(3, 2, hidden=(16,))(torch.randn(5, 3))[0].tolist()
     [0.0, 0.0]
     """
 
-    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int] = (64, 64), condition: int = 0):
+    def __init__(
+        self, inputs: int, outputs: int, hidden: Sequence[int] = (64, 64), condition: int = 0, dropout: float = 0.0
+    ):
         super().__init__()
-        widths = [inputs + condition, *hidden]
-        layers = [layer for pair in itertools.pairwise(widths) for layer in (nn.Linear(*pair), nn.SiLU())]
+        widths, after = [inputs + condition, *hidden], [nn.Dropout(dropout)] if dropout else []
+        layers = [layer for pair in itertools.pairwise(widths) for layer in (nn.Linear(*pair), nn.SiLU(), *after)]
         self.layers = nn.Sequential(*layers, zero(nn.Linear(widths[-1], outputs)))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:

@@ -1,14 +1,18 @@
-"""evaluate: numbers with a closed form, the kind of number, and nothing changed on the way."""
+"""evaluate, bounds, aggregate posterior: numbers with a closed form, their kind, and nothing changed on the way."""
 
 import math
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.distributions import Independent, Normal
 
-from dgmlite.evaluation import Evaluation, evaluate
+from dgmlite.evaluation import Evaluation, aggregate_posterior, elbo, evaluate, iwae
+from dgmlite.models.flow import Affine, Flow, StandardNormal
 
 
 class Base(nn.Module):
@@ -194,3 +198,194 @@ def test_bad_arguments_are_refused(arguments):
     good = {"model": FirstPixel(), "x": X}
     with pytest.raises((TypeError, ValueError), match=r"must |is empty"):
         evaluate(**good | arguments)
+
+
+# Bounds.
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 10])
+def test_elbo_and_iwae_of_a_coin(k):
+    """Heads ~ Binomial(k, ½): E[log mean w] = Σ_h C(k, h) / 2^k · log((k + 2h) / k), and the ELBO is ½ log 3."""
+    loose, tight = (bound(Coin(), X.repeat(20, 1, 1), k) for bound in (elbo, iwae))
+    heads = np.arange(k + 1)
+    expected = scipy.stats.binom.pmf(heads, k, 0.5) @ np.log((k + 2 * heads) / k)
+    assert loose.nats == pytest.approx(-math.log(3) / 2, abs=4 * loose.stderr)
+    assert tight.nats == pytest.approx(-expected, abs=4 * tight.stderr)
+    assert loose.stderr == pytest.approx(math.log(3) / 2 / math.sqrt(k * 20_020), rel=0.05)
+    assert (loose.kind, loose.k, tight.kind, tight.k) == ("upper bound", 1, "upper bound", k)
+
+
+def test_weights_of_elbo_and_iwae_are_the_same():
+    """Through both, example by example, batch after batch; evaluate is one of the two."""
+
+    class Recording(Coin):
+        def log_weight(self, x, k):
+            self.seen.append(super().log_weight(x, k))
+            return self.seen[-1]
+
+    model, seen = Recording(), []
+    for bound in (elbo, iwae, lambda *a, **options: evaluate(*a, k=4, **options)):
+        for seed in (0, 1):
+            model.seen = []
+            result = bound(model, X, *([] if bound not in (elbo, iwae) else [4]), batch_size=100, seed=seed)
+            assert [weights.shape for weights in model.seen] == [(4, 25)] * 40 + [(4, 1)]  # 100 weights at a time
+            weights = torch.cat(model.seen, 1).double()
+            expected = weights.mean(0) if bound is elbo else weights.exp().mean(0).log()
+            torch.testing.assert_close(-result.per_example, expected, rtol=1e-5, atol=1e-6)
+            seen.append(weights)
+    assert all(torch.equal(seen[i], seen[i + 2]) for i in range(4)) and not torch.equal(seen[0], seen[1])
+    assert elbo(model, X).nats == iwae(model, X, 1).nats == evaluate(model, X).nats
+    assert iwae(model, X[:3], 50, batch_size=10).per_example.shape == (3,)  # more weights than a batch holds
+
+
+def test_bounds_take_labels_and_leave_all_as_it_was():
+    class Conditioned(Coin):
+        def log_weight(self, x, k, y=None):
+            assert not self.training and not torch.is_grad_enabled()
+            return -y.float().expand(k, -1) + 0 * super().log_weight(x, k)
+
+    model, before = Conditioned().train(), torch.get_rng_state()
+    for bound in (elbo, iwae):
+        result = bound(model, X, 3, torch.arange(1001), batch_size=100)
+        torch.testing.assert_close(result.per_example, torch.arange(1001).double())
+    assert model.training and torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("bound", [elbo, iwae])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ({"k": 0}, "k must be at least 1"),
+        ({"k": 2.5}, "k must be an integer"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"seed": -1}, "seed must"),
+        ({"x": X[0]}, "x must have shape"),
+        ({"x": X + 5}, "x must hold levels"),
+        ({"y": torch.zeros(3)}, "y must be a tensor with one entry"),
+        ({"model": FirstPixel()}, "model must have log_weight, got FirstPixel; evaluate scores"),
+        ({"model": Coin}, "model must be a torch.nn.Module"),
+    ],
+)
+def test_bounds_refuse_in_one_sentence(bound, arguments, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        bound(**{"model": Coin(), "x": X, "k": 2} | arguments)
+
+
+# The aggregate posterior.
+
+
+class Encoder(nn.Module):
+    """q(z | x) = N(mean[x], std[x]²), with one example for each level."""
+
+    event_shape = (1,)
+
+    def __init__(self, mean, std, prior=None):
+        super().__init__()
+        self.mean, self.std = (nn.Parameter(torch.tensor(v, dtype=torch.float64)) for v in (mean, std))
+        self.levels, self.dropout = len(mean), nn.Dropout(0.5)
+        self.prior = prior or StandardNormal((self.mean.shape[1],))
+
+    def encode(self, x, y=None):
+        assert not self.training and not self.dropout.training and not torch.is_grad_enabled()
+        return Independent(Normal(self.mean[x[:, 0]] + (0 if y is None else y[:, None]), self.std[x[:, 0]]), 1)
+
+    @property
+    def x(self):
+        return torch.arange(self.levels)[:, None]
+
+
+def by_quadrature(mean, std, prior=scipy.stats.norm):
+    """KL(q(z) ‖ p(z)), I[n; z] and the mean of KL(q(z | x) ‖ p(z)) in one dimension, by the trapezoid rule."""
+    z = np.linspace(-15, 15, 40_001)
+    each = scipy.stats.norm.logpdf(z[:, None], np.array(mean)[:, 0], np.array(std)[:, 0])
+    log_all = scipy.special.logsumexp(each, 1) - math.log(each.shape[1])
+    marginal = np.trapezoid(np.exp(log_all) * (log_all - prior.logpdf(z)), z)
+    information = np.trapezoid(np.exp(each) * (each - log_all[:, None]), z, axis=0).mean()
+    rate = np.trapezoid(np.exp(each) * (each - prior.logpdf(z)[:, None]), z, axis=0).mean()
+    return marginal, information, rate
+
+
+@pytest.mark.parametrize(
+    "mean, std",
+    [([[-1.0], [0.5], [2.0]], [[0.5], [0.8], [0.3]]), ([[0.0], [0.1], [0.3]], [[1.1], [0.9], [1.0]])],
+)
+def test_aggregate_posterior_of_three_examples_against_quadrature(mean, std):
+    draws = 20_000
+    result = aggregate_posterior(model := Encoder(mean, std), model.x, draws=draws)
+    marginal, information, rate = by_quadrature(mean, std)
+    assert marginal + information == pytest.approx(rate, abs=1e-9)
+    assert result.marginal_kl == pytest.approx(marginal, abs=0.02)
+    assert result.mutual_information == pytest.approx(information, abs=0.02)
+    assert result.rate == pytest.approx(rate, abs=0.02)
+    assert result.variance.item() == pytest.approx(np.var(mean)) and result.active == int(np.var(mean) > 0.01)
+
+
+def test_aggregate_posterior_against_the_prior_that_the_model_has():
+    flow = Flow(StandardNormal((1,)), [Affine((1,))]).double()
+    with torch.no_grad():
+        flow.transforms[0].loc.fill_(1.0), flow.transforms[0].log_scale.fill_(math.log(2))
+    mean, std = [[-1.0], [0.5], [2.0]], [[0.5], [0.8], [0.3]]
+    result = aggregate_posterior(model := Encoder(mean, std, flow), model.x, draws=5000)
+    marginal, information, rate = by_quadrature(mean, std, scipy.stats.norm(1, 2))
+    assert (result.marginal_kl, result.mutual_information, result.rate) == pytest.approx(
+        (marginal, information, rate), abs=0.03
+    )
+
+
+def test_a_collapsed_encoder_says_nothing():
+    model = Encoder([[0.0, 0.0]] * 50, [[1.0, 1.0]] * 50)
+    result = aggregate_posterior(model, model.x)
+    assert (result.rate, result.mutual_information, result.marginal_kl) == pytest.approx((0, 0, 0), abs=1e-9)
+    assert result.active == 0 and result.variance.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("N", [2, 7, 250])  # more than the 100 rows that are compared at a time
+def test_posteriors_far_apart_say_which_example(N):
+    means = [[10.0 * n, 0.0] for n in range(N)]
+    result = aggregate_posterior(model := Encoder(means, [[0.1, 1.0]] * N), model.x)
+    assert result.mutual_information == pytest.approx(math.log(N), abs=1e-9) and result.active == 1
+    rate = np.mean([(0.01 + (10 * n) ** 2 - 1) / 2 - math.log(0.1) for n in range(N)])
+    assert result.rate == pytest.approx(rate, rel=0.02)
+    assert result.marginal_kl == pytest.approx(result.rate - math.log(N))
+
+
+def test_active_dimensions_by_hand():
+    """Var_n of the means is ((a − b) / 2)², for two examples at a and b: 0.0121, 0.0081 and 4."""
+    model = Encoder([[0.11, 0.09, 3.0], [-0.11, -0.09, -1.0]], [[0.1, 9.0, 1.0]] * 2)
+    result = aggregate_posterior(model, model.x)
+    np.testing.assert_allclose(result.variance, [0.0121, 0.0081, 4])
+    assert result.active == 2
+
+
+def test_aggregate_posterior_takes_labels_and_leaves_all_as_it_was():
+    model = Encoder([[-1.0], [0.5], [2.0]], [[0.5]] * 3).train()
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    a, b, c = (aggregate_posterior(model, model.x, draws=2, seed=seed) for seed in (0, 0, 1))
+    assert a.rate == b.rate != c.rate and a.mutual_information == b.mutual_information
+    moved = aggregate_posterior(model, model.x, torch.tensor([1.0, -0.5, -2.0]), draws=5000)
+    assert moved.variance.item() == pytest.approx(0) and moved.mutual_information == pytest.approx(0, abs=1e-9)
+    assert model.training and model.dropout.training and torch.equal(before, torch.get_rng_state())
+
+
+THREE = Encoder([[-1.0], [0.5], [2.0]], [[0.5]] * 3)
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ({"draws": 0}, "draws must be at least 1"),
+        ({"draws": 1.5}, "draws must be an integer"),
+        ({"seed": -1}, "seed must"),
+        ({"x": THREE.x[:0]}, "x is empty"),
+        ({"x": THREE.x.float()}, "x must hold integer"),
+        ({"x": THREE.x + 1}, "x must hold levels"),
+        ({"y": torch.zeros(2)}, "y must be a tensor with one entry for each of the 3 examples"),
+        ({"y": [0, 0, 0]}, "y must be a tensor"),
+        ({"model": Coin(), "x": X}, r"model must have encode\(x\) and a prior, got Coin"),
+        ({"model": Encoder, "x": X}, "model must be a torch.nn.Module"),
+    ],
+)
+def test_aggregate_posterior_refuses_in_one_sentence(arguments, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        aggregate_posterior(**{"model": THREE, "x": THREE.x} | arguments)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load, save
 from torch import nn
+from torch.distributions import Independent, Normal
 
 from dgmlite.causal import DilatedBlock, MaskedLinear
 from dgmlite.models.autoregressive import MADE, NADE, CausalConv, CausalTransformer, LogisticAR, PixelCNN
@@ -33,6 +34,7 @@ from dgmlite.models.flow import (
     Sequential,
     StandardNormal,
 )
+from dgmlite.models.vae import VAE, Decoder, LinearVAE
 from dgmlite.networks import MLP, seeded
 
 LAWS = []
@@ -57,10 +59,11 @@ def missing(model, law):
 # Helpers of the laws.
 
 
-def log_density(model, x, k=1000):
+def log_density(model, x):
     """log p(x), exact or by importance sampling."""
     if hasattr(model, "log_prob"):
         return model.log_prob(x)
+    k = max(100, 100_000 // len(x))
     return model.log_weight(x, k).logsumexp(0) - math.log(k)
 
 
@@ -78,7 +81,7 @@ def space(model):
     if model.levels:
         axes, size, edges = [torch.arange(model.levels)] * dimensions, 1.0, None
     else:
-        count = {1: 2000, 2: 200}[dimensions]
+        count = {1: 2000, 2: 200 if hasattr(model, "log_prob") else 60}[dimensions]
         some = model.sample(2000).reshape(2000, dimensions)
         low, high = some.min(0).values, some.max(0).values
         low, high = low - (high - low) / 2, high + (high - low) / 2
@@ -139,7 +142,7 @@ def law_normalisation(model):
     exact = model.levels and hasattr(model, "log_prob")
     assert abs(total - 1) < (1e-9 if exact else 0.01), f"probabilities sum to {total}"
     if hasattr(model, "log_weight"):
-        bound = (model.log_weight(points, 200).mean(0).exp().sum() * size).item()
+        bound = (model.log_weight(points, 200 if len(points) <= 500 else 20).mean(0).exp().sum() * size).item()
         assert bound <= 1.01, f"exp(ELBO) sums to {bound}"
 
 
@@ -291,16 +294,19 @@ def law_bounds(model):
     error = log_w.std(0) / 200
     assert (log_w.mean(0) - elbo).abs().le(4 * error + 1e-9).all(), f"ELBO {log_w.mean(0)}, closed form {elbo}"
     if (variance < 1e-12).all():
-        torch.testing.assert_close(log_w, exact.expand_as(log_w))
+        torch.testing.assert_close(log_w, exact.expand_as(log_w), rtol=1e-5, atol=1e-5)
     k = 50
     iwae = model.log_weight(x[:1], k * 20_000).view(k, 20_000).logsumexp(0) - math.log(k)
     slope, slack = k * (exact[0] - iwae.mean()), 4 * k * iwae.std() / 20_000**0.5
     assert abs(slope - variance[0] / 2) <= 0.1 * variance[0] + slack + 1e-9, f"{slope} against {variance[0] / 2}"
+    model.k = k  # trained by this bound
+    slope = k * (exact[0] + model.loss(x[:1].expand(20_000, 1)).mean())
+    assert abs(slope - variance[0] / 2) <= 0.1 * variance[0] + slack + 1e-9, f"{slope} of the loss"
 
 
 @law("likelihood", "loss", "sample")
 def law_oracle(model):
-    """Trained on a known distribution, the model reaches its entropy, and never goes below."""
+    """Trained on a known distribution, the model reaches its entropy; neither it nor its loss goes below."""
     model = model.double()
     if model.levels:
         points = space(model)[0]
@@ -309,6 +315,8 @@ def law_oracle(model):
             adam(model, lambda: (p * model.loss(points)).sum(), 150, lr)
         with torch.no_grad():
             divergence = (p * (p.log() - log_density(model, points))).sum().item()
+            losses = model.loss(points.repeat(200, *[1] * len(model.event_shape))).view(200, -1)
+            above = (p * (p.log() + losses.mean(0))).sum().item()
     else:  # never with zero mean and unit variance: several bugs cannot be seen there
         d = math.prod(model.event_shape)
         scale = torch.tensor([[2.0, 0.0], [0.8, 0.5]]).double()[:d, :d]
@@ -316,7 +324,9 @@ def law_oracle(model):
         x = known.sample((4000,))
         adam(model, lambda: model.loss(x.view(-1, *model.event_shape)).mean(), 400)
         with torch.no_grad():
-            divergence = (known.log_prob(x) - log_density(model, x.view(-1, *model.event_shape), 100)).mean().item()
+            divergence = (known.log_prob(x) - log_density(model, x.view(-1, *model.event_shape))).mean().item()
+            above = (known.log_prob(x) + model.loss(x.view(-1, *model.event_shape))).mean().item()
+    assert above > -0.02, f"the loss is {-above:.3f} nats below the entropy"
     assert -0.01 < divergence < 0.03, f"KL(known ‖ model) = {divergence:.4f} nats"
 
 
@@ -350,51 +360,35 @@ def law_save_load(model):
         assert torch.equal(score(other, x), score(model, x)), "the loaded model differs from the saved one"
 
 
-# A model with a closed form, on which the laws of later families can be tried today.
+# A model with a closed form, on which bounds are tested.
 
 
-class LinearGaussian(nn.Module):
-    """z ~ N(0, 1), x | z ~ N(az + b, s²), q(z | x) = N(posterior mean + shift, posterior variance · width²)."""
+class LinearGaussian(LinearVAE):
+    """z ~ N(0, 1), x | z ~ N(az + b, σ²); q(z | x) is the posterior moved by slope · (x − b) and widened."""
 
-    event_shape, levels = (1,), None
-
-    def __init__(self, shift=0.3, log_width=0.1):
-        super().__init__()
-        values = {"a": 1.5, "b": 1.0, "log_s": -0.2, "shift": shift, "log_width": log_width}
-        for name, value in values.items():
-            setattr(self, name, nn.Parameter(torch.tensor(value)))
-
-    def posterior(self, x):
-        precision = 1 + self.a**2 * torch.exp(-2 * self.log_s)
-        mean = self.a * torch.exp(-2 * self.log_s) * (x[:, 0] - self.b) / precision
-        return mean + self.shift, torch.exp(self.log_width) / precision.sqrt()
-
-    def log_weight(self, x, k):
-        mean, std = self.posterior(x)
-        eps = torch.randn(k, len(x), dtype=x.dtype)
-        z = mean + std * eps  # (k, B)
-        log_joint = normal(z, 0 * mean, 1 + 0 * std) + normal(x[:, 0], self.a * z + self.b, self.log_s.exp())
-        return log_joint - normal(z, mean, std)
-
-    def loss(self, x):
-        return -self.log_weight(x, 1)[0]
-
-    @torch.no_grad()
-    def sample(self, n):
-        noise = torch.randn(2, n, 1, dtype=self.a.dtype)
-        return self.a * noise[0] + self.b + self.log_s.exp() * noise[1]
+    def __init__(self, slope=0.1, log_width=0.1):
+        super().__init__((1,), latent=1)
+        a, b, log_variance = 1.5, 1.0, -0.4
+        precision = a**2 * math.exp(-log_variance) + 1
+        for parameter, value in (
+            (self.decoder.weight, a),
+            (self.decoder.bias, b),
+            (self.decoder.log_var, log_variance),
+            (self.encoder.mean.weight, a * math.exp(-log_variance) / precision + slope),
+            (self.encoder.log_var, 2 * log_width - math.log(precision)),
+        ):
+            nn.init.constant_(parameter, value)
 
     def truth(self, x):
-        variance = self.a**2 + torch.exp(2 * self.log_s)
-        log_p = normal(x[:, 0], self.b, variance.sqrt())
-        c2, far = torch.exp(2 * self.log_width), self.shift**2 * (1 + self.a**2 * torch.exp(-2 * self.log_s))
-        divergence = (c2 + far - 1) / 2 - self.log_width
-        spread = c2 / (2 * c2 - 1).sqrt() * torch.exp(far / (2 * c2 - 1)) - 1
-        return log_p, log_p - divergence, spread.expand(len(x))
-
-
-def normal(x, mean, std):
-    return -0.5 * ((x - mean) / std) ** 2 - std.log() - 0.5 * math.log(2 * math.pi)
+        """log p(x), the ELBO and Var[w/p(x)], each (B,), by the formulas of one dimension."""
+        a, b, variance = (p.flatten()[0] for p in (self.decoder.weight, self.decoder.bias, self.decoder.log_var.exp()))
+        posterior, x = variance / (a**2 + variance), x[:, 0] - b
+        width2 = self.encoder.log_var.exp() / posterior
+        far2 = ((self.encoder.mean.weight[0, 0] - a / (a**2 + variance)) * x) ** 2 / posterior
+        log_p = -0.5 * (x**2 / (a**2 + variance) + (2 * math.pi * (a**2 + variance)).log())
+        divergence = (width2 + far2 - 1 - width2.log()) / 2
+        spread = width2 / (2 * width2 - 1).sqrt() * torch.exp(far2 / (2 * width2 - 1)) - 1
+        return log_p, log_p - divergence, spread
 
 
 def lively(model, strength=0.5):
@@ -437,7 +431,7 @@ MODELS = {
     "PixelCNN-line": lambda: lively(PixelCNN((5,), levels=2, channels=12, depth=2, kernel=5)),
     "PixelCNN-colours": lambda: lively(PixelCNN((3, 1, 2), levels=2, channels=18, depth=2, kernel=3)),
     "linear-Gaussian": LinearGaussian,
-    "linear-Gaussian-posterior": lambda: LinearGaussian(shift=0.0, log_width=0.0),
+    "linear-Gaussian-posterior": lambda: LinearGaussian(slope=0.0, log_width=0.0),
     "Flow-line": lambda: lively(normal_flow((1,), Planar(1), Affine((1,))), 0.3),
     "Flow-planar": lambda: lively(
         normal_flow((2,), *(Planar(2, seed=seed) for seed in range(3)), LinearLU(2), Affine((2,))), 0.3
@@ -449,6 +443,17 @@ MODELS = {
     "Dequantised-image": lambda: lively(Dequantised(RealNVP((1, 2, 2), 2, hidden=8), levels=2), 0.1),
     "Dequantised-channels": lambda: channels(ActNorm((2, 1, 1)), LinearLU(2)),
     "Dequantised-noise": lambda: lively(Dequantised(RealNVP((2,), 2, hidden=16), 3, learned_noise(2)), 0.1),
+    "LinearVAE": lambda: lively(LinearVAE((2,), latent=2), 0.1),
+    "VAE": lambda: lively(VAE((2,), levels=3, latent=2, hidden=(16,)), 0.1),
+    "VAE-weights": lambda: lively(VAE((2,), 3, latent=1, hidden=(32,), likelihood="categorical", k=8), 0.1),
+    "VAE-logistic": lambda: lively(VAE((2,), 3, latent=1, hidden=(32,), likelihood="logistic", k=8), 0.1),
+    "VAE-bernoulli": lambda: lively(VAE((2,), 2, latent=1, hidden=(32,), likelihood="bernoulli", k=8), 0.1),
+    "VAE-image": lambda: lively(VAE((1, 1, 2), 2, latent=1, hidden=(32,), k=8), 0.1),
+    "VAE-MADE": lambda: lively(VAE((2,), 3, 1, decoder=MADE((2,), 3, hidden=(16,), condition=1), hidden=(8,)), 0.1),
+    "VAE-flow": lambda: lively(VAE((2,), 3, 2, prior=RealNVP((2,), 2, hidden=8), hidden=(32,), k=8), 0.1),
+    "VAE-normal": lambda: lively(VAE((2,), None, latent=1, hidden=(16,)), 0.1),
+    "VAE-line": lambda: lively(VAE((1,), None, latent=1, hidden=(8,)), 0.1),
+    "VAE-flow-decoder": lambda: lively(VAE((2,), None, 1, decoder=RealNVP((2,), 2, 16, condition=1), hidden=(8,)), 0.1),
 }
 NOT_EXPRESSIBLE = {
     (law_oracle, "LogisticAR-binary"),  # a linear model of three dimensions reaches few distributions
@@ -457,6 +462,7 @@ NOT_EXPRESSIBLE = {
     (law_oracle, "Dequantised-image"),
     (law_oracle, "Dequantised-channels"),
     (law_oracle, "Dequantised-noise"),
+    (law_oracle, "VAE"),  # by one draw it is 0.02 to 0.14 nats off after these steps; with k = 8 it arrives
 }
 
 
@@ -734,30 +740,101 @@ def clamped_into_range():
     return model
 
 
-def posterior_mean():
-    class Broken(LinearGaussian):
-        def log_weight(self, x, k):
-            with shared_noise(), mock.patch.object(torch, "randn", lambda *size, **kw: torch.zeros(size, **kw)):
-                return super().log_weight(x, k)
+def linear(base=LinearGaussian, **changes):
+    return type("Broken", (base,), changes)()
 
-    return Broken()
+
+def posterior_mean():
+    def log_weight(self, x, k):
+        with mock.patch.object(torch, "randn", lambda *size, **options: torch.zeros(size, **options)):
+            return LinearVAE.log_weight(self, x, k)
+
+    return linear(log_weight=log_weight)
 
 
 def variance_for_deviation():
-    class Broken(LinearGaussian):
-        def posterior(self, x):
-            mean, std = super().posterior(x)
-            return mean, std**2
+    def encode(self, x, y=None):
+        q = LinearVAE.encode(self, x)
+        return Independent(Normal(q.mean, q.variance), 1)
 
-    return Broken()
+    return linear(encode=encode)
+
+
+def prior_of(log_prob=StandardNormal.log_prob, sample=StandardNormal.sample):
+    return type("Prior", (StandardNormal,), {"log_prob": log_prob, "sample": sample})
+
+
+def with_prior(model, prior):
+    model.prior = prior
+    return model
 
 
 def prior_constant_forgotten():
-    class Broken(LinearGaussian):
-        def log_weight(self, x, k):
-            return super().log_weight(x, k) + 0.5 * math.log(2 * math.pi)
+    def log_prob(self, z):
+        return -0.5 * (z**2).sum(1)
 
-    return Broken()
+    return with_prior(LinearGaussian(), prior_of(log_prob)((1,)))
+
+
+def wider_prior_in_samples():
+    return with_prior(small_vae(), prior_of(sample=lambda self, n: 2 * StandardNormal.sample(self, n))((2,)))
+
+
+def small_vae(base=VAE, **changes):
+    """A small VAE, some of whose methods are replaced."""
+    return lively(type("Broken", (base,), changes)((2,), levels=3, latent=2, hidden=(16,)), 0.2)
+
+
+def terms_of(change):
+    """A VAE trained on other terms, of which change(distortion, rate by dimension) makes the loss."""
+    return small_vae(loss=lambda self, x, y=None: change(*self.terms(x, y)))
+
+
+def rate_averaged_over_latents():
+    return terms_of(lambda distortion, rate: distortion + rate.mean(1))
+
+
+def distortion_averaged_over_pixels():
+    return terms_of(lambda distortion, rate: distortion / 2 + rate.sum(1))
+
+
+def rate_with_the_wrong_sign():
+    return terms_of(lambda distortion, rate: distortion - rate.sum(1).clamp(max=20))
+
+
+def likelihood_averaged_over_pixels():
+    model = small_vae()
+    model.decoder.log_prob = lambda x, y: Decoder.log_prob(model.decoder, x, y) / 2
+    return model
+
+
+def mean_of_the_decoder_as_sample():
+    model = small_vae()
+    model.decoder.sample = lambda n, y: model.decoder.mean(y).round().long()
+    return model
+
+
+def flow_prior_without_log_det():
+    return with_prior(small_vae(), flow(log_prob=lambda self, z: Flow.log_prob(self, z) - self(z)[1]))
+
+
+def flow_prior_with_log_det_in_each_dimension():
+    return with_prior(small_vae(), flow(log_prob=lambda self, z: Flow.log_prob(self, z) + self(z)[1]))
+
+
+def log_k_forgotten():
+    return linear(loss=lambda self, x, y=None: -self.log_weight(x, self.k).logsumexp(0))
+
+
+def mean_of_log_weights():
+    return linear(loss=lambda self, x, y=None: -self.log_weight(x, self.k).mean(0))
+
+
+def sums_beside_the_bound():
+    """−log Σ w in training: log k too good, and no worse for it in what it learns."""
+    model = small_vae(loss=lambda self, x, y=None: -self.log_weight(x, self.k).logsumexp(0))
+    model.k = 5
+    return model
 
 
 BROKEN = [
@@ -773,12 +850,17 @@ BROKEN = [
     (law_normalisation, noise_on_half_the_cell, r"sum to [23]\."),
     (law_normalisation, density_of_noise_forgotten, "sum to"),
     (law_normalisation, clamped_into_range, r"sum to 0\."),
-    (law_normalisation, prior_constant_forgotten, "sum to"),
+    (law_normalisation, prior_constant_forgotten, "sums to"),
+    (law_normalisation, likelihood_averaged_over_pixels, "sum to"),
+    (law_normalisation, flow_prior_without_log_det, "sum to"),
+    (law_normalisation, flow_prior_with_log_det_in_each_dimension, "sum to"),
     (law_samples, sharpened_samples, "χ²"),
     (law_samples, independent_samples, "χ²"),
     (law_samples, float_samples, "float32"),
     (law_samples, sampled_wider, "χ²"),
     (law_samples, clamped_into_range, "χ²"),
+    (law_samples, mean_of_the_decoder_as_sample, "χ²"),
+    (law_samples, wider_prior_in_samples, "χ²"),
     (law_round_trip, inverse_of_another_sign, "not close"),
     (law_jacobian, log_det_flipped, "not close"),
     (law_jacobian, log_det_of_one_layer_flipped, "not close"),
@@ -797,11 +879,17 @@ BROKEN = [
     (law_bounds, posterior_mean, "ELBO"),
     (law_bounds, variance_for_deviation, "ELBO"),
     (law_bounds, prior_constant_forgotten, "ELBO"),
-    (law_oracle, leaky, "= -"),
+    (law_bounds, log_k_forgotten, "of the loss"),
+    (law_bounds, mean_of_log_weights, "of the loss"),
+    (law_oracle, leaky, "below the entropy"),
     (law_oracle, factorised, "nats"),
     (law_oracle, standardised_oracle, "nats"),
     (law_oracle, masks_that_never_alternate, "nats"),
-    (law_oracle, noise_on_half_the_cell, "= -"),
+    (law_oracle, noise_on_half_the_cell, "below the entropy"),
+    (law_oracle, rate_averaged_over_latents, "below the entropy"),
+    (law_oracle, distortion_averaged_over_pixels, "below the entropy"),
+    (law_oracle, rate_with_the_wrong_sign, "below the entropy"),
+    (law_oracle, sums_beside_the_bound, "below the entropy"),
     (law_precision, log_of_softmax, "not finite"),
     (law_save_load, plain_attribute, "differs from the saved"),
     (law_save_load, actnorm_initialised_again, "differs from the saved"),
@@ -825,17 +913,18 @@ def test_masking_weight_data_keeps_normalisation():
         law_normalisation(masking_weight_data())
 
 
-def test_truth_of_linear_gaussian():
+@pytest.mark.parametrize("x", [2.0, -1.5])
+def test_truth_of_linear_gaussian(x):
     """The closed forms, against quadrature over z."""
-    model, x = LinearGaussian().double(), torch.tensor([[2.0]]).double()
-    z = np.linspace(-12, 12, 20001)
-    a, b, s = model.a.item(), model.b.item(), model.log_s.exp().item()
-    joint = scipy.stats.norm.pdf(z) * scipy.stats.norm.pdf(2.0, a * z + b, s)
-    mean, std = (value.item() for value in model.posterior(x))
-    q = scipy.stats.norm.pdf(z, mean, std)
+    model, z = LinearGaussian().double(), np.linspace(-12, 12, 20001)
+    a, b, log_variance = model.decoder.weight.item(), model.decoder.bias.item(), model.decoder.log_var.item()
+    joint = scipy.stats.norm.pdf(z) * scipy.stats.norm.pdf(x, a * z + b, math.exp(log_variance / 2))
+    q = model.encode(torch.tensor([[x]]).double())
+    q = scipy.stats.norm.pdf(z, q.mean.item(), q.stddev.item())
     p = np.trapezoid(joint, z)
     with np.errstate(divide="ignore", invalid="ignore"):
         elbo = np.trapezoid(np.where(q > 1e-300, q * np.log(joint / q), 0), z)
         variance = np.trapezoid(np.where(q > 1e-300, (joint / p) ** 2 / q, 0), z) - 1
     expected = torch.tensor([math.log(p), elbo, variance]).double()
-    torch.testing.assert_close(torch.stack(model.truth(x))[:, 0].detach(), expected, rtol=1e-6, atol=1e-8)
+    truth = torch.stack(model.truth(torch.tensor([[x]]).double()))[:, 0].detach()
+    torch.testing.assert_close(truth, expected, rtol=1e-6, atol=1e-8)

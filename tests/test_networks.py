@@ -33,6 +33,24 @@ def test_mlp_is_what_its_sums_say(hidden, condition):
     assert len(between) == len(hidden)
 
 
+def test_dropout_of_an_mlp_zeroes_its_share_of_the_hidden_units_in_training():
+    """Units that stay count 1 / (1 − share) times, so that the mean over masks of a linear readout is that of eval."""
+    mlp = lively(MLP(3, 4, (50, 40), dropout=0.25))
+    x, seen = torch.randn(1, 3).double().expand(4000, 3), []
+    last = mlp.layers[-1]
+    last.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0]))
+    assert torch.equal(mlp.eval()(x), mlp(x)) and (seen[0] != 0).all()
+    one_layer = lively(MLP(3, 4, (50,), dropout=0.25))
+    sure = one_layer.eval()(x[:1])
+    draws = one_layer.train()(x)
+    assert ((draws.mean(0) - sure[0]).abs() < 5 * draws.std(0) / 4000**0.5).all() and (draws.std(0) > 0).all()
+    mlp.train()(x)
+    share = (seen[-1] == 0).double().mean(0)
+    assert ((share - 0.25).abs() < 0.05).all()
+    assert [isinstance(layer, nn.Dropout) for layer in mlp.layers] == [False, False, True] * 2 + [False]
+    assert not any(isinstance(layer, nn.Dropout) for layer in MLP(3, 4).layers)
+
+
 def test_convnet_is_what_its_sums_say():
     net = lively(ConvNet(2, 3, channels=4, depth=2, condition=5))
     x, y = torch.randn(1, 2, 4, 6).double(), torch.randn(1, 5).double()

@@ -12,18 +12,23 @@ from hypothesis import strategies as st
 
 from dgmlite import widgets
 from dgmlite.models.autoregressive import CausalConv
+from dgmlite.models.vae import Decoder
 from dgmlite.widgets import (
     Bend,
     Completion,
+    ElboSplit,
     JointTable,
     LatentPad,
+    LatentPlane,
     Morph,
     RangeCoder,
     ReceptiveField,
+    Reparameterise,
     SurpriseEntropy,
     TwoDensities,
 )
 
+CODES = (Decoder((1, 4, 4), 3, 2, hidden=(4,)).state_dict(), np.zeros((5, 2)), np.ones((5, 2)))
 STATE = CausalConv((1, 4, 4), levels=3, channels=4, dilations=(1, 2)).state_dict()
 
 
@@ -32,7 +37,13 @@ def completion(state=STATE, shape=(4, 4), levels=3, dilations=(1, 2), **more):
     return Completion(state, shape, levels, dilations, **more)
 
 
+@functools.wraps(LatentPlane, updated=())
+def plane(models=None, shape=(4, 4), levels=3, **more):
+    return LatentPlane({"β = 1": CODES} if models is None else models, shape, levels, **more)
+
+
 ALL = [SurpriseEntropy, JointTable, RangeCoder, TwoDensities, ReceptiveField, completion, LatentPad, Morph, Bend]
+ALL += [plane, ElboSplit, Reparameterise]
 JUNK = st.one_of(
     st.none(), st.text(max_size=3), st.floats(), st.integers(), st.lists(st.floats(), max_size=9),
     st.lists(st.lists(st.floats(-1, 2), max_size=5), max_size=5), st.lists(st.text(max_size=2), max_size=4),
@@ -129,7 +140,7 @@ def test_junk_never_fails_deep_inside(widget, junk):
     try:
         widget(junk)
     except (ValueError, TypeError) as error:
-        firsts = "probabilities joint text p each the fields state states images handles".split()
+        firsts = "probabilities joint text p each the fields state states images handles z models coefficients".split()
         assert str(error).split()[0] in firsts, str(error)
 
 

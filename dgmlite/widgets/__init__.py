@@ -3,21 +3,27 @@
 from dgmlite.widgets.bend import Bend
 from dgmlite.widgets.coder import RangeCoder
 from dgmlite.widgets.completion import Completion
+from dgmlite.widgets.elbo import ElboSplit
 from dgmlite.widgets.entropy import SurpriseEntropy
 from dgmlite.widgets.field import ReceptiveField
 from dgmlite.widgets.joint import JointTable
 from dgmlite.widgets.kl import TwoDensities
 from dgmlite.widgets.morph import Morph
 from dgmlite.widgets.pad import LatentPad
+from dgmlite.widgets.plane import LatentPlane
+from dgmlite.widgets.reparam import Reparameterise
 
 __all__ = [
     "Bend",
     "Completion",
+    "ElboSplit",
     "JointTable",
     "LatentPad",
+    "LatentPlane",
     "Morph",
     "RangeCoder",
     "ReceptiveField",
+    "Reparameterise",
     "SurpriseEntropy",
     "TwoDensities",
 ]
