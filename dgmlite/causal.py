@@ -220,9 +220,9 @@ class AttentionBlock(nn.Module):
         )
         self.dropout = ChannelDropout(dropout)
 
-    def _split(self, h: Tensor) -> Tensor:
-        qkv = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, heads, size)
-        return qkv.permute(2, 0, 3, 1, 4)  # (3, B, heads, T, size)
+    def _split(self, h: Tensor) -> list[Tensor]:
+        """Return queries, keys and values, each (B, heads, T, size)."""
+        return [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(self.norm(h)).chunk(3, -1)]
 
     def _join(self, h: Tensor, attended: Tensor) -> Tensor:
         h = h + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))

@@ -44,6 +44,7 @@ def fit(
     steps: int | None = None,
     batch_size: int = 100,
     lr: float | dict[str, float] = 1e-3,
+    schedule: str = "constant",
     patience: int | None = None,
     average: float | None = None,
     steps_per_player: dict[str, int] | None = None,
@@ -63,6 +64,9 @@ def fit(
 
     - valid: the epoch with the smallest loss on it, measured with the same noise each time, gives the final weights;
       training stops after `patience` epochs without improvement.
+    - schedule: "constant", or "cosine": the learning rate rises in a straight line to `lr` over the first twentieth of
+      the steps and falls along half a cosine to 0 at the end (Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5). The
+      number of steps is then part of the run, and a checkpoint is continued with the same one only.
     - average: the decay d of w̄ ← d·w̄ + (1 − d)·w after each step; validation and the final weights then use w̄.
     - A game is a model with `players` (name → parameters or module) and `loss(x, player)`. The players take turns of
       `steps_per_player[name]` steps (1), each on the next batch, the weights of the others frozen; `lr` may be a dict.
@@ -98,6 +102,7 @@ def fit(
     seed = checks.positive_int("seed", seed, 0)
     device, home = _device(device), next(model.parameters()).device
     for wrong, sentence in (
+        (schedule not in list(_PACES), f"schedule must be {' or '.join(map(repr, _PACES))}, got {schedule!r}"),
         (seed >= 2**63, f"seed must be less than 2**63, got {seed}"),
         (on_epoch and not callable(on_epoch), f"on_epoch must be a function of (model, history), got {on_epoch!r}"),
         (average == 1, "average must be less than 1, or the first weights stay for ever; 0.99 to 0.9999 is usual"),
@@ -109,8 +114,9 @@ def fit(
             raise ValueError(sentence)
     file = saved = None
     if checkpoint is not None:
-        settings = {"batch_size": batch_size, "steps": steps and total, "lr": list(rates.values()), "turns": turns}
-        settings |= {"average": average, "seed": seed}
+        fixed = total if steps or schedule != "constant" else None  # else more epochs may follow
+        settings = {"batch_size": batch_size, "steps": fixed, "lr": list(rates.values()), "turns": turns}
+        settings |= {"schedule": schedule, "average": average, "seed": seed}
         settings |= {"device": device.type, "bf16": bool(bf16), "compile": bool(compile)}
         file = Checkpoint(checkpoint, settings, model, data, held_out)
         saved = file.read()
@@ -125,7 +131,7 @@ def fit(
                 some = torch.randperm(len(data[0]))[:batch_size].to(device)
                 _call(model.initialise, [tensor[some] for tensor in data])
             loss_of = torch.compile(model.loss) if compile else model.loss
-            state = _State(model, players, rates, average, generators)
+            state = _State(model, players, rates, lambda step: _PACES[schedule](step, total), average, generators)
             if saved:
                 state.load(*saved)
             history, began = state.history, began - state.history.seconds
@@ -166,9 +172,11 @@ def _epoch(state, loss_of, data, batches, order, cast, live):
         if player is not None:
             _free(player, state.players)
         loss = _loss(loss_of, [tensor[some] for tensor in data], player, cast).mean()
-        state.optimisers[player].zero_grad()
+        optimiser = state.optimisers[player]
+        optimiser.param_groups[0]["lr"] = state.rates[player] * state.pace(state.step + i)
+        optimiser.zero_grad()
         loss.backward()
-        state.optimisers[player].step()
+        optimiser.step()
         if state.averaged:
             state.averaged.update_parameters(state.model)
         losses[i] = loss.detach()
@@ -178,6 +186,17 @@ def _epoch(state, loss_of, data, batches, order, cast, live):
             if live:
                 live.update(_progress(mean, state.history, (i + 1) / (now - began)))
     return _mean(losses, order, state.history)
+
+
+def _cosine(step, total):
+    """Return the share of the learning rate that step 0 … total−1 takes."""
+    rising = max(total // 20, 1)
+    if step < rising:
+        return (step + 1) / rising
+    return (1 + math.cos(math.pi * (step - rising) / (total - rising))) / 2
+
+
+_PACES = {"constant": lambda step, total: 1.0, "cosine": _cosine}
 
 
 def _loss(function, batch, player, cast):
@@ -307,8 +326,8 @@ def _device(device):
 class _State:
     """What a checkpoint must hold for training to continue exactly: `save` gives it, `load` takes it back."""
 
-    def __init__(self, model, players, rates, average, generators):
-        self.model, self.players, self.generators = model, players, generators
+    def __init__(self, model, players, rates, pace, average, generators):
+        self.model, self.players, self.rates, self.pace, self.generators = model, players, rates, pace, generators
         self.optimisers = {k: torch.optim.Adam(players[k], lr=rates[k], fused=True) for k in players}
         self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average)) if average else None
         self.kept = self.averaged.module if average else model  # whose weights are validated, shown and returned

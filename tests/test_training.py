@@ -170,6 +170,37 @@ def test_averaging_is_the_exponential_moving_average():
     assert (plain.w - ema).abs().max() > 0.1
 
 
+def rates(model, **arguments):
+    """Train and return the learning rate of each step."""
+    used, step = [], torch.optim.Adam.step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", lambda self: (used.append(self.param_groups[0]["lr"]), step(self)))
+        quiet(model, points(), batch_size=20, **arguments)
+    return used
+
+
+@pytest.mark.parametrize("length, total", [({"epochs": 10}, 100), ({"steps": 47}, 47)])
+def test_the_cosine_is_that_of_pytorch_s_schedulers(length, total):
+    assert rates(Plain(), lr=0.3, **length) == [0.3] * total
+    optimiser, rising, expected = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3), total // 20, []
+    parts = torch.optim.lr_scheduler
+    line = parts.LinearLR(optimiser, 1 / rising, total_iters=rising - 1)
+    scheduler = parts.SequentialLR(optimiser, [line, parts.CosineAnnealingLR(optimiser, total - rising)], [rising])
+    for _ in range(total):
+        expected += scheduler.get_last_lr()
+        optimiser.step()
+        scheduler.step()
+    assert rates(Plain(), lr=0.3, schedule="cosine", average=0.9, **length) == pytest.approx(expected)
+
+
+def test_the_cosine_of_a_few_steps_and_of_a_game():
+    assert rates(Plain(), steps=1, lr=0.3, schedule="cosine") == [0.3]
+    assert rates(Plain(), steps=3, lr=0.2, schedule="cosine") == pytest.approx([0.2, 0.2, 0.1])
+    used = rates(seeded(Game), epochs=4, lr={"critic": 1.0, "generator": 2.0}, schedule="cosine")  # one for both
+    shares = [0.5, 1.0] + [(1 + math.cos(math.pi * i / 38)) / 2 for i in range(38)]
+    assert used == pytest.approx([share * (1 + i % 2) for i, share in enumerate(shares)])
+
+
 def test_validation_sees_the_average():
     v, seen = points(50, seed=1), []
     history = quiet(Plain(), points(), v, epochs=3, lr=0.1, average=0.9, on_epoch=lambda m, h: seen.append(m.loss(v)))
@@ -364,8 +395,9 @@ def options(kind, **more):
 
 
 @pytest.mark.parametrize("kind", ["one", "game"])
-def test_resume_after_an_interruption_is_exact(kind, tmp_path):
-    whole, arguments = options(kind, epochs=8)
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_resume_after_an_interruption_is_exact(kind, schedule, tmp_path):
+    whole, arguments = options(kind, epochs=8, schedule=schedule)
     expected = quiet(whole, **arguments)
 
     def stop(model, history):
@@ -381,6 +413,10 @@ def test_resume_after_an_interruption_is_exact(kind, tmp_path):
     assert sorted(p.name for p in path.parent.iterdir()) == ["run.safetensors"]
     again = quiet(seeded(type(whole), seed=99), **arguments, checkpoint=path)  # nothing is left to do
     assert again.train == history.train and again.best_epoch == history.best_epoch
+    if schedule == "cosine":  # the learning rates of all steps would be others
+        with pytest.raises(ValueError, match="belongs to another run: steps differ"):
+            quiet(seeded(type(whole)), **arguments | {"epochs": 10}, checkpoint=path)
+        return
     longer = quiet(seeded(type(whole), seed=99), **arguments | {"epochs": 10}, checkpoint=path)
     assert longer.train == quiet(options(kind)[0], **arguments | {"epochs": 10}).train
 
@@ -416,6 +452,7 @@ def test_initialise_is_not_called_on_resume(tmp_path):
         (dict(average=None), "average"),
         (dict(seed=1), "seed"),
         (dict(bf16=True), "bf16"),
+        (dict(schedule="cosine"), "steps, schedule"),
         (dict(steps=100), "steps"),
     ],
 )
@@ -649,6 +686,7 @@ bad = {
     "steps": integers.filter(lambda value: value is not None),
     "batch_size": integers,
     "lr": st.one_of(unreal, st.dictionaries(st.text(), st.floats())),
+    "schedule": st.one_of(st.text(), st.sampled_from([None, 1, 0.5, [], "Cosine", "linear"])),
     "patience": st.one_of(integers, st.integers()),  # without valid
     "average": st.one_of(unreal, st.floats(min_value=1)),
     "steps_per_player": st.one_of(st.dictionaries(st.text(), st.integers(), min_size=1), st.integers(max_value=-1)),
