@@ -11,6 +11,7 @@ from dgmlite.models.flow import Dequantised, Flow, StandardNormal
 from dgmlite.reproduce import __main__ as command
 from dgmlite.reproduce import digits_autoregressive as table
 from dgmlite.reproduce import digits_flows as flows
+from dgmlite.reproduce import digits_vae as vaes
 
 STORED = reproduce.results("digits_autoregressive")
 ASKED = {
@@ -53,6 +54,31 @@ def test_half_a_cell_is_paid_for():
     assert half._noise(x)[0].max() <= 0.5 and half._noise(x)[1] == pytest.approx(64 * math.log(2))
     uniform = Dequantised(Flow(StandardNormal((1, 8, 8)), []), 17)
     assert isinstance(whole, Dequantised) and uniform._noise(x)[0].max() > 0.5
+
+
+VAES = reproduce.results("digits_vae")
+
+
+def test_vaes_are_as_good_as_asked():
+    vae, plane = VAES["models"]["VAE"], VAES["models"]["two latent dimensions"]
+    assert len(vae["test"]["all"]) == VAES["seeds"] >= 5
+    assert vae["test"]["mean"] <= 92 and vae["test IW"]["mean"] <= 90 and plane["test"]["mean"] <= 99
+    assert max(row["seconds"]["mean"] for row in (vae, plane)) <= 60
+
+
+def test_every_row_of_the_vaes_is_there():
+    assert list(VAES["models"]) == list(vaes.MODELS) and [int(s) for s in VAES["sizes"]] == list(vaes.SIZES[:-1])
+    assert [float(beta) for beta in VAES["betas"]] == list(vaes.BETAS)
+    for kind in ("models", "betas", "sizes"):
+        for row in VAES[kind].values():
+            assert all(iw < bound for iw, bound in zip(row["test IW"]["all"], row["test"]["all"]))
+
+
+@pytest.mark.slow
+def test_a_vae_comes_out_again():
+    again = vaes.train(("size", 125, 0))
+    for part in ("train", "test", "test IW", "rate"):
+        assert again[part] == pytest.approx(VAES["sizes"]["125"][part]["all"][0], abs=1.0)
 
 
 @pytest.mark.parametrize("name, nats", ASKED.items())

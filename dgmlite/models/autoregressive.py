@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgmlite import causal, checks
+from dgmlite.distributions import Levels
 from dgmlite.networks import seeded
 
 
@@ -42,10 +43,8 @@ class Autoregressive(nn.Module):
     def initialise(self, x: Tensor, y: Tensor | None = None) -> None:
         """Let training start from each dimension's own frequencies in x."""
         x = checks.data(x, self.event_shape, self.levels).flatten(1)
-        counts = F.one_hot(x.long(), self.levels).sum(0).to(self.bias) + 1  # no level is impossible
-        logits = (counts / counts.sum(-1, keepdim=True)).log()[self.order]
         with torch.no_grad():
-            self.bias.copy_(logits.diff(dim=-1, prepend=torch.zeros_like(logits[:, :1])) / self._scale)
+            self.bias.copy_(Levels.start(x, self.levels)[self.order])
         self.initialised.fill_(True)
 
     def logits(self, x: Tensor, y: Tensor | None = None) -> Tensor:

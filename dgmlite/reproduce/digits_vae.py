@@ -20,7 +20,7 @@ MODELS = {  # name: what differs from BASE; settings chosen on the validation sp
     "logistic mixture": {"likelihood": "logistic"},
     "trained with k = 5": {"k": 5},
     "flow as prior": {"prior": "flow"},
-    "two latent dimensions": {"latent": 2},
+    "two latent dimensions": {"latent": 2, "likelihood": "logistic"},
     "MADE as decoder": {"decoder": "MADE"},
     "MADE as decoder, free bits": {"decoder": "MADE", "free_bits": 0.5},
 }

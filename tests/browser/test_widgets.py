@@ -262,6 +262,9 @@ INVARIANTS = {
     "Bend": lambda v: (v["p_x"] * v["area_x"], v["p_z"] * v["area"]),
     "Morph": lambda v: (v["base"] + sum(v["contributions"]), v["log_p"]),
     "LatentPad": lambda v: (v["nats"] > max(v["line"][0], v["line"][-1]), v["more"]),
+    "LatentPlane": lambda v: (sum(v["probabilities"]), len(v["mean"])),
+    "ElboSplit": lambda v: (v["elbo"] + v["kl_posterior"], v["log_px"]),
+    "Reparameterise": lambda v: (v["path"]["mean"], v["score"]["mean"]),
 }
 STEPS = {  # sliders by place in the widget, and a key
     "SurpriseEntropy": [(0, "ArrowUp"), (1, "Shift+ArrowDown"), (2, "End"), (2, "ArrowDown")],
@@ -273,14 +276,18 @@ STEPS = {  # sliders by place in the widget, and a key
     "Bend": [(0, "ArrowRight"), (1, "ArrowUp")],
     "Morph": [(0, "ArrowRight"), (0, "ArrowLeft")],
     "LatentPad": [(0, "ArrowRight"), (0, "ArrowDown"), (0, "End")],
+    "LatentPlane": [(0, "ArrowRight"), (0, "ArrowUp"), (0, "Home")],
+    "ElboSplit": [(0, "ArrowRight"), (1, "ArrowUp"), (0, "Home"), (1, "End")],
+    "Reparameterise": [(0, "ArrowRight"), (1, "ArrowUp"), (0, "Home"), (1, "End")],
 }
+SLIDERS = {"ElboSplit", "Reparameterise"}  # of those in INVARIANTS; the others are moved over a plane
 
 
 def drive(root, widget) -> dict:
     """Push the widget by keyboard; each key changes its numbers, and all agree with Python's."""
     before = check(root, widget)
     for slider, key in STEPS[name(widget)]:
-        root.get_by_role("application" if name(widget) in INVARIANTS else "slider").nth(slider).focus()
+        root.get_by_role("application" if name(widget) in INVARIANTS.keys() - SLIDERS else "slider").nth(slider).focus()
         root.page.keyboard.press(key)
         after = check(root, widget)
         assert after != before, f"{key} on slider {slider} changed nothing"
@@ -531,6 +538,7 @@ CHAPTERS = {
     "2_autoregressive/1_autoregressive": ["ReceptiveField", "Completion"],
     "3_flows/1_change_of_variables": ["Bend"],
     "3_flows/2_realnvp": ["Morph", "LatentPad"],
+    "4_latent/2_vae": ["LatentPlane", "ElboSplit", "Reparameterise"],
 }
 
 
@@ -545,6 +553,9 @@ def titled(page, widget):
         "Bend": "A plane to bend",
         "Morph": "A flow from data to noise",
         "LatentPad": "A walk through the latent space",
+        "LatentPlane": "A walk over the plane of codes",
+        "ElboSplit": "Both splits of the evidence lower bound",
+        "Reparameterise": "The gradient through the sample",
     }[name(widget)]
     return page.locator(f'.dgm[aria-label="{title}"]').first
 
