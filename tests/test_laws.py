@@ -20,7 +20,9 @@ from torch import nn
 from torch.distributions import Independent, Normal
 
 from dgmlite.causal import DilatedBlock, MaskedLinear
+from dgmlite.models import diffusion
 from dgmlite.models.autoregressive import MADE, NADE, CausalConv, CausalTransformer, LogisticAR, PixelCNN
+from dgmlite.models.diffusion import DDPM, Schedule
 from dgmlite.models.flow import (
     ActNorm,
     Affine,
@@ -115,6 +117,18 @@ def shared_noise():
             stack.enter_context(mock.patch.object(torch, name, lambda x, **_: torch.full_like(x, 0.3)))
         stack.enter_context(mock.patch.object(torch, "normal", lambda mean, std, **_: mean + 0.3 * std))
         yield
+
+
+def leaves(node):
+    """The id of each tensor that a gradient arrives at, going back from this node of the graph."""
+    found, seen, waiting = set(), set(), [node]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            found |= {id(node.variable)} if hasattr(node, "variable") else set()
+            waiting += [before for before, _ in node.next_functions]
+    return found
 
 
 def state(model):
@@ -242,6 +256,8 @@ def law_gradients(model):
         loss = model.loss(x)
         assert loss.shape == (64,), loss.shape
         loss.mean().backward()
+        strangers = leaves(loss.grad_fn) - {id(parameter) for parameter in model.parameters()}
+        assert not strangers, f"{len(strangers)} tensors have gradients and are not among the model's parameters"
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
                 assert parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"
@@ -302,6 +318,17 @@ def law_bounds(model):
     model.k = k  # trained by this bound
     slope = k * (exact[0] + model.loss(x[:1].expand(20_000, 1)).mean())
     assert abs(slope - variance[0] / 2) <= 0.1 * variance[0] + slack + 1e-9, f"{slope} of the loss"
+
+
+@law("elbo", "log_weight", "sample")
+@torch.no_grad()
+def law_elbo(model):
+    """The cheaper estimate has the mean of the log importance weights, for each example."""
+    model, k = model.double(), 20_000
+    x = model.sample(4)
+    elbo, log_w = model.elbo(x.repeat(k, *[1] * (x.dim() - 1))).view(k, 4), model.log_weight(x, k)
+    off, error = elbo.mean(0) - log_w.mean(0), ((elbo.var(0) + log_w.var(0)) / k).sqrt()
+    assert off.abs().le(4.5 * error).all(), f"means of elbo and log_weight differ by {off / error} standard errors"
 
 
 @law("likelihood", "loss", "sample")
@@ -414,6 +441,11 @@ def learned_noise(size):
     return Sequential(Coupling(size, network), Coupling(size, network, flip=True))
 
 
+def steps(T, high, low):
+    """Few steps, with so much noise in the first that importance weights are even."""
+    return Schedule(T, "log-snr", (high, low))
+
+
 MODELS = {
     "MADE": lambda: lively(MADE((1, 2, 2), levels=3, hidden=(40,))),
     "MADE-deep-permuted": lambda: lively(MADE((2, 2), levels=3, hidden=(40, 40), order=[2, 0, 3, 1])),
@@ -454,6 +486,14 @@ MODELS = {
     "VAE-normal": lambda: lively(VAE((2,), None, latent=1, hidden=(16,)), 0.1),
     "VAE-line": lambda: lively(VAE((1,), None, latent=1, hidden=(8,)), 0.1),
     "VAE-flow-decoder": lambda: lively(VAE((2,), None, 1, decoder=RealNVP((2,), 2, 16, condition=1), hidden=(8,)), 0.1),
+    "DDPM": lambda: lively(DDPM((2,), 3, schedule=steps(4, 2, -2), hidden=(32,)), 0.1),
+    "DDPM-one": lambda: lively(DDPM((1,), 4, schedule=steps(3, 2, -2), hidden=(16,)), 0.1),
+    "DDPM-image": lambda: lively(DDPM((1, 2, 2), 2, schedule=steps(2, 1, -2), channels=2), 0.1),
+    "DDPM-noise": lambda: lively(DDPM((2,), 2, schedule=steps(3, 1, -2), predict="noise", hidden=(32,)), 0.1),
+    "DDPM-v": lambda: lively(DDPM((1,), 3, schedule=steps(3, 1, -2), predict="v", hidden=(16,)), 0.1),
+    "DDPM-x0": lambda: lively(DDPM((1,), None, schedule=steps(3, 0, -2), predict="x0", hidden=(16,)), 0.03),
+    "DDPM-line": lambda: lively(DDPM((1,), None, schedule=steps(12, 1, -6), hidden=(16,)), 0.03),
+    "DDPM-simple": lambda: lively(DDPM((2,), 3, schedule=steps(3, 2, -2), weighting="simple", hidden=(8,)), 0.1),
 }
 NOT_EXPRESSIBLE = {
     (law_oracle, "LogisticAR-binary"),  # a linear model of three dimensions reaches few distributions
@@ -463,6 +503,11 @@ NOT_EXPRESSIBLE = {
     (law_oracle, "Dequantised-channels"),
     (law_oracle, "Dequantised-noise"),
     (law_oracle, "VAE"),  # by one draw it is 0.02 to 0.14 nats off after these steps; with k = 8 it arrives
+    # Each step back is a normal distribution, and the last one of independent dimensions: T must be large.
+    (law_oracle, "DDPM"),
+    (law_oracle, "DDPM-image"),
+    (law_oracle, "DDPM-x0"),
+    (law_oracle, "DDPM-simple"),  # nor is its loss a bound
 }
 
 
@@ -837,6 +882,76 @@ def sums_beside_the_bound():
     return model
 
 
+def ddpm(*shape, strength=0.1, **changes):
+    """A small diffusion model, some of whose methods are replaced."""
+    model = type("Broken", (DDPM,), changes)(shape or (2,), 3, schedule=steps(4, 2, -2), hidden=(32,))
+    return lively(model, strength)
+
+
+def noise_at_the_last_step():
+    def sample(self, n):
+        return DDPM.sample(self, n) + self.schedule.sigma[1] * torch.randn(n, 1)
+
+    return lively(type("Broken", (DDPM,), {"sample": sample})((1,), None, schedule=steps(6, 1, -4), hidden=(16,)), 0.03)
+
+
+def sampled_one_step_late():
+    """The network is told t + 1 in sampling, as when one part counts from 0 and the other from 1."""
+
+    def sample(self, n):
+        late = partial(diffusion.sinusoids, size=diffusion.TIME)
+        with mock.patch.object(diffusion, "sinusoids", lambda t, _: late(t + 1 / self.schedule.T)):
+            return DDPM.sample(self, n)
+
+    return ddpm(strength=0.3, sample=sample)
+
+
+def step_centred_without_the_root():
+    """q(z_t | z_{t−1}) around (1 − β) z_{t−1}."""
+
+    class Broken(Schedule):
+        def posterior(self, t, s=None, eta=1.0):
+            a, b, c = super().posterior(t, s, eta)
+            return a, b * (1 - self.beta[t].item()) ** 0.5, c
+
+    model = ddpm()
+    model.schedule.__class__ = Broken
+    return model
+
+
+def sampled_from_another_posterior():
+    model = ddpm()
+    model.sample = lambda n: DDPM.sample(step_centred_without_the_root(), n)
+    return model
+
+
+def network_in_a_list():
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = [MLP(2, 6, (16,), diffusion.TIME)]
+
+        def forward(self, z, h):
+            return self.parts[0](z, h)
+
+    return lively(DDPM((2,), 3, Listed(), steps(4, 2, -2)))
+
+
+def term_of_the_prior_forgotten():
+    return ddpm(log_weight=lambda self, x, k: DDPM.log_weight(self, x, k) + self.prior_term(x))
+
+
+def term_of_the_prior_forgotten_in_the_estimate():
+    return ddpm(prior_term=lambda self, x: 0 * DDPM.prior_term(self, x))
+
+
+def one_term_for_all():
+    def elbo(self, x):
+        return (DDPM.elbo(self, x) + self.prior_term(x)) / self.schedule.T - self.prior_term(x)
+
+    return ddpm(elbo=elbo)
+
+
 BROKEN = [
     (law_normalisation, leaky, "sum to"),
     (law_normalisation, leaky_beside_the_gradient, "sum to"),
@@ -854,6 +969,7 @@ BROKEN = [
     (law_normalisation, likelihood_averaged_over_pixels, "sum to"),
     (law_normalisation, flow_prior_without_log_det, "sum to"),
     (law_normalisation, flow_prior_with_log_det_in_each_dimension, "sum to"),
+    (law_normalisation, term_of_the_prior_forgotten, "sum to"),
     (law_samples, sharpened_samples, "χ²"),
     (law_samples, independent_samples, "χ²"),
     (law_samples, float_samples, "float32"),
@@ -861,6 +977,12 @@ BROKEN = [
     (law_samples, clamped_into_range, "χ²"),
     (law_samples, mean_of_the_decoder_as_sample, "χ²"),
     (law_samples, wider_prior_in_samples, "χ²"),
+    (law_samples, noise_at_the_last_step, "χ²"),
+    (law_samples, sampled_one_step_late, "χ²"),
+    (law_samples, sampled_from_another_posterior, "χ²"),
+    (law_elbo, step_centred_without_the_root, "means of elbo and log_weight"),
+    (law_elbo, term_of_the_prior_forgotten_in_the_estimate, "means of elbo and log_weight"),
+    (law_elbo, one_term_for_all, "means of elbo and log_weight"),
     (law_round_trip, inverse_of_another_sign, "not close"),
     (law_jacobian, log_det_flipped, "not close"),
     (law_jacobian, log_det_of_one_layer_flipped, "not close"),
@@ -871,6 +993,7 @@ BROKEN = [
     (law_cache, short_ring, "differ by"),
     (law_gradients, dead_layer, "no gradient reaches"),
     (law_gradients, unused_parameter, "no gradient reaches forgotten"),
+    (law_gradients, network_in_a_list, "not among the model's parameters"),
     (law_no_mutation, masking_weight_data, "has changed"),
     (law_no_mutation, initialised_in_forward, "two calls"),
     (law_no_mutation, actnorm_initialised_again, "has changed"),
