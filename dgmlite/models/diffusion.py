@@ -63,7 +63,9 @@ class Schedule:
         c² = β̃_t = β_t σ_s² / σ_t² for s = t − 1. With a smaller eta, c is eta times as large, and q(z_s | x) is the
         same. Source: Ho et al. 2020, equation 7; Song et al. 2021, DDIM (arXiv:2010.02502), equations 7 and 16.
         """
-        A, B = self.alpha_bar[t].item(), self.alpha_bar[t - 1 if s is None else s].item()
+        if not 1 <= (s := t - 1 if s is None else s) < t <= self.T:
+            raise ValueError(f"t must be at most T = {self.T}, and s must be from 1 to t − 1, got t = {t}, s = {s}")
+        A, B = self.alpha_bar[t].item(), self.alpha_bar[s].item()
         variance = eta**2 * (1 - B) / (1 - A) * (1 - A / B)
         b = math.sqrt(max(1 - B - variance, 0) / (1 - A))
         return math.sqrt(B) - math.sqrt(A) * b, b, math.sqrt(variance)
@@ -299,7 +301,8 @@ class DDPM(nn.Module):
         """Return the t of the steps, falling, or say what was wrong."""
         T = self.schedule.T
         if isinstance(steps, int):
-            n = checks.positive_int("steps", steps, min(T, 2))
+            if (n := checks.positive_int("steps", steps, min(T, 2))) > T:
+                raise ValueError(f"steps must be at most T = {T}, got {n}")
             steps = torch.linspace(1, T, n, dtype=torch.float64).round().int()
         steps = range(1, T + 1) if steps is None else checks.integers("steps", steps, 1)
         if len(set(steps)) < len(steps) or 1 not in steps or max(steps) > T:
