@@ -6,7 +6,7 @@ import scipy.signal
 import torch
 from torch import nn
 
-from dgmlite.networks import MLP, ConvNet, zero
+from dgmlite.networks import MLP, ConvNet, UNet, sinusoids, zero
 
 
 def lively(network):
@@ -76,7 +76,14 @@ def test_convnet_sees_one_pixel_further_with_each_convolution(depth):
     assert torch.equal(seen, expected)
 
 
-@pytest.mark.parametrize("net, shape", [(MLP(3, 4, condition=2), (5, 3)), (ConvNet(3, 4, condition=2), (5, 3, 4, 4))])
+@pytest.mark.parametrize(
+    "net, shape",
+    [
+        (MLP(3, 4, condition=2), (5, 3)),
+        (ConvNet(3, 4, condition=2), (5, 3, 4, 4)),
+        (UNet(3, 4, 8, condition=2), (5, 3, 4, 4)),
+    ],
+)
 def test_networks_start_at_zero_and_all_parameters_learn(net, shape):
     x, y = torch.randn(shape), torch.randn(5, 2)
     assert not net(x, y).any()
@@ -90,3 +97,46 @@ def test_networks_start_at_zero_and_all_parameters_learn(net, shape):
 
 def test_zero():
     assert not any(parameter.any() for parameter in zero(nn.Linear(2, 3)).parameters())
+
+
+@pytest.mark.parametrize("halvings, side", [(0, 3), (1, 2), (1, 6), (2, 8)])
+def test_unet_is_what_its_parts_say(halvings, side):
+    """With scipy's sums, means of 2 × 2 pixels on the way down, copies on the way up, and what was seen put behind."""
+    net = lively(UNet(2, 3, channels=4, halvings=halvings, condition=5))
+    x, y = torch.randn(1, 2, side, side).double(), torch.randn(1, 5).double()
+
+    def conv(layer, h):
+        weight = layer.weight.detach().numpy()
+        out = [sum(scipy.signal.correlate2d(h[i], w[i], "same") for i in range(len(h))) for w in weight]
+        return np.stack(out) + layer.bias.detach().numpy()[:, None, None]
+
+    def norm(layer, h):
+        h = (h - h.mean()) / np.sqrt(h.var() + 1e-5)
+        return h * layer.weight.detach().numpy()[:, None, None] + layer.bias.detach().numpy()[:, None, None]
+
+    def block(part, h):
+        inner = conv(part.before[2], silu(norm(part.before[0], h)))
+        inner = inner + (part.condition.weight.detach().numpy() @ y[0].numpy())[:, None, None]
+        inner = conv(part.after[3], silu(norm(part.after[0], inner)))
+        return inner + (conv(part.shortcut, h) if isinstance(part.shortcut, nn.Conv2d) else h)
+
+    h, seen = conv(net.first, x[0].numpy()), []
+    for i, part in enumerate(net.down):
+        if i:
+            h = h.reshape(len(h), h.shape[1] // 2, 2, h.shape[2] // 2, 2).mean((2, 4))
+        seen.append(h := block(part, h))
+    for part, other in zip(net.up, reversed(seen[:-1]), strict=True):
+        h = block(part, np.concatenate((h.repeat(2, 1).repeat(2, 2), other)))
+    np.testing.assert_allclose(net(x, y)[0].detach(), conv(net.last, silu(norm(net.norm, h))), rtol=1e-6)
+
+
+def test_sinusoids():
+    t, angles = torch.tensor([0.0, 0.3, 1.0]).double(), np.array([1.0, 10.0, 100.0, 1000.0])
+    expected = np.concatenate((np.cos(t[:, None] * angles), np.sin(t[:, None] * angles)), 1)
+    np.testing.assert_allclose(sinusoids(t, 8), expected, atol=1e-12)
+
+
+def test_mlp_takes_events_of_any_shape():
+    mlp = lively(MLP(6, 4, (5,)))
+    x = torch.randn(3, 1, 2, 3).double()
+    assert torch.equal(mlp(x), mlp(x.flatten(1)))

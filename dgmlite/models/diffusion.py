@@ -13,6 +13,7 @@ from dgmlite.distributions import Levels
 from dgmlite.networks import MLP, UNet, seeded, sinusoids
 
 TIME = 32  # features of t that the network sees
+Steps = int | Sequence[int] | None  # their number, which t, or all
 
 
 class Schedule:
@@ -22,19 +23,20 @@ class Schedule:
     array is t itself, from 0, where there is no noise, to T: `alpha_bar`, `beta`, `alpha`, `sigma`,
     `log_snr` = log(α²/σ²) and `weight`, in float64 (T + 1,).
 
+    - "log-snr": log(α²/σ²) falls in a straight line from ends[0] at t = 1 to ends[1] at t = T. At t = 1 σ/α should be
+      well below half the distance of two levels: 8 is for up to 30 levels or so, 256 take 13.
     - "linear": β grows in a straight line, from 10⁻⁴ to 0.02 if T = 1000; for other T, ᾱ is the same at t / T.
     - "cosine": ᾱ_t = f(t / T) / f(0), f(s) = cos²(π/2 · (s + 0.008) / 1.008), but β at most 0.999.
-    - "log-snr": log(α²/σ²) falls in a straight line from ends[0] at t = 1 to ends[1] at t = T.
 
     Source: Ho et al. 2020 (arXiv:2006.11239), equations 2 to 7; linear in T: Song et al. 2021 (arXiv:2011.13456),
     appendix C; cosine: Nichol & Dhariwal 2021 (arXiv:2102.09672), equation 17; log-SNR: Kingma et al. 2021
     (arXiv:2107.00630). Raises ValueError or TypeError for arguments that do not fit.
 
-    >>> [round(v, 4) for v in Schedule(4, "log-snr", ends=(6, -6)).alpha_bar.tolist()]
+    >>> [round(v, 4) for v in Schedule(4, ends=(6, -6)).alpha_bar.tolist()]
     [1.0, 0.9975, 0.8808, 0.1192, 0.0025]
     """
 
-    def __init__(self, T: int = 256, kind: str = "cosine", ends: tuple[float, float] = (10.0, -10.0)):
+    def __init__(self, T: int = 256, kind: str = "log-snr", ends: tuple[float, float] = (8.0, -8.0)):
         self.T, self.kind = checks.positive_int("T", T), kind
         s = torch.arange(T + 1, dtype=torch.float64) / T
         if kind == "linear":
@@ -48,7 +50,7 @@ class Schedule:
                 raise ValueError(f"ends must fall, from the log-SNR at t = 1 to that at t = T, got {ends}")
             alpha_bar = torch.cat((s[:1] + 1, torch.linspace(high, low, T, dtype=torch.float64).sigmoid()))
         else:
-            raise ValueError(f"kind must be 'linear', 'cosine' or 'log-snr', got {kind!r}")
+            raise ValueError(f"kind must be 'log-snr', 'linear' or 'cosine', got {kind!r}")
         self.alpha_bar, self.alpha, self.sigma = alpha_bar, alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         self.beta = torch.cat((0 * s[:1], 1 - alpha_bar[1:] / alpha_bar[:-1]))
         self.log_snr = alpha_bar.log() - torch.log1p(-alpha_bar)
@@ -97,6 +99,7 @@ class DDPM(nn.Module):
       −log p(x | z_t), with the same weight for each t, which is no bound.
 
     With `condition` = C > 0 each method takes y: labels 0 … C−1, shape (B,), or features (B, C); the model is p(x | y).
+    Raises ValueError or TypeError for arguments and data that do not fit.
 
     Source: Sohl-Dickstein et al. 2015 (arXiv:1503.03585); Ho et al. 2020 (arXiv:2006.11239), equations 5, 8 and 14; v:
     Salimans & Ho 2022 (arXiv:2202.00512), appendix D.
@@ -196,9 +199,8 @@ class DDPM(nn.Module):
             logits = (Levels(self.bias + output).logits + seen).log_softmax(-1)
             return logits.exp() @ values, logits, None
         output = output[..., 0]
-        if self.predict == "x0":
-            x_hat = output
-        else:
+        x_hat = output
+        if self.predict != "x0":
             x_hat = (z - sigma * output) / alpha if self.predict == "noise" else alpha * z - sigma * output
         if self.levels:  # gradients pass as if it were not, or nothing outside would learn to come back
             x_hat = x_hat + (x_hat.clamp(-1, 1) - x_hat).detach()
@@ -272,7 +274,7 @@ class DDPM(nn.Module):
         return log_w.flatten(1).sum(1).view(k, B)
 
     @torch.no_grad()
-    def sample(self, n: int, y: Tensor | None = None, steps: int | Sequence[int] | None = None, eta: float = 1.0):
+    def sample(self, n: int, y: Tensor | None = None, steps: Steps = None, eta: float = 1.0) -> Tensor:
         """Return n samples, (n, *event_shape): z_T from N(0, I), decoded in these steps."""
         if (given := self._steps(steps))[0] != self.schedule.T:
             raise ValueError(f"steps must hold T = {self.schedule.T}, where samples start, got {steps!r}")
@@ -280,7 +282,7 @@ class DDPM(nn.Module):
         return self.decode(z, y, given, eta)
 
     @torch.no_grad()
-    def decode(self, z: Tensor, y: Tensor | None = None, steps: int | Sequence[int] | None = None, eta: float = 1.0):
+    def decode(self, z: Tensor, y: Tensor | None = None, steps: Steps = None, eta: float = 1.0) -> Tensor:
         """Return x for each z_t of z, (B, *event_shape), where t is the largest of the steps.
 
         steps: all of T … 1 (None), a number of them, spread evenly, or a list of t, which must hold 1. Each step is
