@@ -245,8 +245,8 @@ def test_terms_of_the_bound_are_closed_form_for_normal_data(kind):
 
 
 def test_bound_of_the_best_denoiser_and_the_entropy():
-    """It is reached like (log T) / T if the ends of log-SNR move apart. Else steps halve the SNR near x for every T: with
-    α²/σ² like 1/t the gap tends to Σ ½ (1/t − log(1 + 1/t)), half of Euler's constant for each dimension."""
+    """It is reached like (log T) / T if the ends of log-SNR move apart. Else steps halve the SNR near x for every T:
+    with α²/σ² like 1/t the gap tends to Σ ½ (1/t − log(1 + 1/t)), half of Euler's constant for each dimension."""
     entropy, gaps = 0.5 * math.log(2 * math.pi * math.e * 0.6), []
     for T in (25, 100, 400, 1600):
         schedule = Schedule(T, "log-snr", (5 + math.log(T), -5 - math.log(T)))
