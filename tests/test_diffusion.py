@@ -392,6 +392,8 @@ def test_term_of_each_example_is_that_of_its_t():
     close(mixed, each[t - 1, torch.arange(40)])
     with mock.patch.object(torch, "rand", lambda n, **options: torch.full((n,), 1 - 2**-24)):
         assert model._random(3).tolist() == [4, 4, 4]
+        for T in (3, 7, 1000, 1023, 4096):  # float32 does not round it up
+            assert DDPM((1,), None, schedule=Schedule(T), hidden=(1,))._random(1).item() == T
     with seeded(0):
         assert (
             model._random(1000).bincount().tolist()[0] == 0

@@ -321,4 +321,4 @@ class DDPM(nn.Module):
 
     def _random(self, n) -> Tensor:
         t = torch.rand(n, device=self.grid.device, dtype=torch.float32) * self.schedule.T
-        return (t.long() + 1).clamp(max=self.schedule.T)
+        return t.long() + 1
