@@ -822,7 +822,8 @@ def prior_constant_forgotten():
 
 
 def wider_prior_in_samples():
-    return with_prior(small_vae(), prior_of(sample=lambda self, n: 2 * StandardNormal.sample(self, n))((2,)))
+    wider = prior_of(sample=lambda self, n: 2 * StandardNormal.sample(self, n))
+    return with_prior(lively(small_vae(), 0.2), wider((2,)))
 
 
 def small_vae(base=VAE, **changes):
