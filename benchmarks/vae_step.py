@@ -1,9 +1,9 @@
 """How long a training step of our VAE takes, beside others: python benchmarks/vae_step.py [--rounds N] [--batch B]
 
-One step is loss, backward and Adam, on one thread, for binary images of 784 pixels, 512 hidden units, 10 latent
-dimensions. The others are pythae 0.1.2's VAE and a loop written by hand, all with the same networks (one hidden layer,
-ReLU). They take turns, and the ratio is taken within each turn. The aims: no slower than pythae, and at most 1.10 times
-the loop.
+One step is loss, backward and Adam, on one thread: for binary images of 784 pixels, 512 hidden units, 10 latent
+dimensions, beside pythae 0.1.2's VAE and a loop written by hand, all with the same networks (one hidden layer, ReLU);
+and for the chapter's model of the digits, beside a loop. They take turns, and the ratio is taken within each turn. The
+aims: no slower than pythae, and at most 1.10 times the loop.
 
 Without pythae that row is left out. To have it, without touching what is installed:
 pip install --no-deps --target peers pythae==0.1.2; pip install --target peers pydantic cloudpickle;
@@ -19,7 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from dgmlite.data import digits
 from dgmlite.models.vae import VAE, Decoder
+from dgmlite.networks import zero
 
 PIXELS, HIDDEN, LATENT = 784, 512, 10
 
@@ -54,6 +56,36 @@ def by_hand():
     return model, lambda x: model.loss(x).mean()
 
 
+class DigitsByHand(nn.Module):
+    """The chapter's model of the digits with nothing to spare."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(64 * 16, 500), nn.SiLU(), zero(nn.Linear(500, 32)))
+        self.decoder = nn.Sequential(nn.Linear(16, 500), nn.SiLU(), zero(nn.Linear(500, 64 * 17)))
+        self.bias = nn.Parameter(torch.zeros(64, 17))
+
+    def loss(self, x):
+        x = x.flatten(1)
+        code = (x[..., None] > torch.arange(16)).float()
+        mean, log_var = self.encoder(code.flatten(1)).chunk(2, 1)
+        z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
+        rate = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+        logits = (self.bias + self.decoder(z).view(-1, 64, 17)).cumsum(-1) * 17**-0.5
+        surprise = F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="none")
+        return surprise.view(-1, 64).sum(1) + rate
+
+
+def digits_by_hand():
+    model = DigitsByHand()
+    return model, lambda x: model.loss(x).mean()
+
+
+def digits_ours():
+    model = VAE((1, 8, 8), 17)
+    return model, lambda x: model.loss(x).mean()
+
+
 def pythae():
     from pythae.models import VAE as Theirs
     from pythae.models import VAEConfig
@@ -81,9 +113,15 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    x = torch.rand(50, PIXELS).round().repeat(arguments.batch // 50 + 1, 1)[: arguments.batch].long()
+    binary = torch.rand(50, PIXELS).round().repeat(arguments.batch // 50 + 1, 1)[: arguments.batch].long()
+    compare(f"{PIXELS} binary pixels", (ours, by_hand, pythae), binary, arguments.rounds)
+    compare("digits", (digits_ours, digits_by_hand), digits().train.x[: arguments.batch], arguments.rounds)
+
+
+def compare(what: str, makers: tuple, x: torch.Tensor, rounds: int) -> None:
+    """Let the contenders take turns, the first of them ours, and print their times and ratios."""
     contenders = {}
-    for make in (ours, by_hand, pythae):
+    for make in makers:
         try:
             model, loss_of = make()
         except ImportError as error:
@@ -93,7 +131,7 @@ def main() -> None:
         contenders[make.__name__] = stepper(model, loss_of), parameters, loss_of
     assert len({parameters for _, parameters, _ in contenders.values()}) == 1, contenders
     times = {name: [] for name in contenders}
-    for turn in range(arguments.rounds + 10):
+    for turn in range(rounds + 10):
         names = list(contenders)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             start = time.process_time()
@@ -102,13 +140,13 @@ def main() -> None:
             if turn >= 10:  # the first turns warm up
                 times[name].append((time.process_time() - start) / 5)
     learned = [loss_of(x).item() for _, _, loss_of in contenders.values()]
-    assert all(math.isclose(value, learned[0], rel_tol=0.1) for value in learned), learned
-    print(f"{PIXELS} pixels, {HIDDEN} hidden units, batches of {arguments.batch}, {parameters} parameters")
+    assert all(math.isclose(value, learned[0], rel_tol=0.2) for value in learned), learned
+    print(f"{what}, batches of {len(x)}, {parameters} parameters")
     for name, seconds in times.items():
-        line = f"  {name:10}{1e3 * statistics.median(seconds):8.2f} ms"
-        if name != "ours":
-            low, median, high = statistics.quantiles([a / b for a, b in zip(times["ours"], seconds)], n=4)
-            line += f"   ours / {name} = {median:.3f} (quartiles {low:.3f} to {high:.3f})"
+        line = f"  {name:14}{1e3 * statistics.median(seconds):8.2f} ms"
+        if name != makers[0].__name__:
+            low, median, high = statistics.quantiles([a / b for a, b in zip(times[makers[0].__name__], seconds)], n=4)
+            line += f"   ours / other = {median:.3f} (quartiles {low:.3f} to {high:.3f})"
         print(line)
 
 
