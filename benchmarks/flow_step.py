@@ -11,11 +11,11 @@ pip install --no-deps --target peers nflows==0.14 normflows==1.7.3; PYTHONPATH=p
 
 import argparse
 import math
-import statistics
-import time
+from functools import partial
 
 import torch
 from torch import nn
+from turns import compare
 
 from dgmlite.models.flow import Permutation, RealNVP
 
@@ -105,18 +105,6 @@ def normflows(size: int, depth: int):
     return model, model.forward_kld
 
 
-def stepper(model: nn.Module, loss_of):
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-
-    def step(x):
-        loss = loss_of(x)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-
-    return step
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=150)
@@ -126,34 +114,9 @@ def main() -> None:
     torch.set_num_threads(1)
     for size in (2, 64):
         x = 0.5 * torch.randn(arguments.batch, size, generator=torch.Generator().manual_seed(0))
-        contenders = {}
-        for make in (ours, by_hand, nflows, normflows):
-            try:
-                model, loss_of = make(size, arguments.depth)
-            except ImportError as error:
-                print(f"{make.__name__} is left out ({error}): see the top of this file")
-                continue
-            parameters = sum(parameter.numel() for parameter in model.parameters())
-            contenders[make.__name__] = stepper(model, loss_of), parameters, loss_of
-        assert len({parameters for _, parameters, _ in contenders.values()}) == 1, contenders
-        times = {name: [] for name in contenders}
-        for turn in range(arguments.rounds + 10):
-            names = list(contenders)
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                start = time.process_time()
-                for _ in range(5):
-                    contenders[name][0](x)
-                if turn >= 10:  # the first turns warm up
-                    times[name].append((time.process_time() - start) / 5)
-        learned = [contenders[name][2](x).item() for name in ("ours", "by_hand")]
-        assert math.isclose(*learned, rel_tol=0.02), learned
-        print(f"{size} dimensions, {arguments.depth} couplings, batches of {arguments.batch}, {parameters} parameters")
-        for name, seconds in times.items():
-            line = f"  {name:10}{1e3 * statistics.median(seconds):8.2f} ms"
-            if name != "ours":
-                low, median, high = statistics.quantiles([a / b for a, b in zip(times["ours"], seconds)], n=4)
-                line += f"   ours / {name} = {median:.3f} (quartiles {low:.3f} to {high:.3f})"
-            print(line)
+        makers = {make.__name__: partial(make, size, arguments.depth) for make in (ours, by_hand, nflows, normflows)}
+        learned = compare(f"{size} dimensions, {arguments.depth} couplings", makers, x, arguments.rounds)
+        assert math.isclose(learned["ours"], learned["by_hand"], rel_tol=0.02), learned
 
 
 if __name__ == "__main__":

@@ -12,12 +12,11 @@ PYTHONPATH=peers python benchmarks/vae_step.py
 
 import argparse
 import math
-import statistics
-import time
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from turns import compare
 
 from dgmlite.data import digits
 from dgmlite.models.vae import VAE, Decoder
@@ -94,18 +93,6 @@ def pythae():
     return model, lambda x: model({"data": x.float()}).loss
 
 
-def stepper(model: nn.Module, loss_of):
-    optimiser = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=1e-3, fused=True)
-
-    def step(x):
-        loss = loss_of(x)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-
-    return step
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=100)
@@ -114,40 +101,13 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     binary = torch.rand(50, PIXELS).round().repeat(arguments.batch // 50 + 1, 1)[: arguments.batch].long()
-    compare(f"{PIXELS} binary pixels", (ours, by_hand, pythae), binary, arguments.rounds)
-    compare("digits", (digits_ours, digits_by_hand), digits().train.x[: arguments.batch], arguments.rounds)
-
-
-def compare(what: str, makers: tuple, x: torch.Tensor, rounds: int) -> None:
-    """Let the contenders take turns, the first of them ours, and print their times and ratios."""
-    contenders = {}
-    for make in makers:
-        try:
-            model, loss_of = make()
-        except ImportError as error:
-            print(f"{make.__name__} is left out ({error}): see the top of this file")
-            continue
-        parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-        contenders[make.__name__] = stepper(model, loss_of), parameters, loss_of
-    assert len({parameters for _, parameters, _ in contenders.values()}) == 1, contenders
-    times = {name: [] for name in contenders}
-    for turn in range(rounds + 10):
-        names = list(contenders)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            start = time.process_time()
-            for _ in range(5):
-                contenders[name][0](x)
-            if turn >= 10:  # the first turns warm up
-                times[name].append((time.process_time() - start) / 5)
-    learned = [loss_of(x).item() for _, _, loss_of in contenders.values()]
-    assert all(math.isclose(value, learned[0], rel_tol=0.2) for value in learned), learned
-    print(f"{what}, batches of {len(x)}, {parameters} parameters")
-    for name, seconds in times.items():
-        line = f"  {name:14}{1e3 * statistics.median(seconds):8.2f} ms"
-        if name != makers[0].__name__:
-            low, median, high = statistics.quantiles([a / b for a, b in zip(times[makers[0].__name__], seconds)], n=4)
-            line += f"   ours / other = {median:.3f} (quartiles {low:.3f} to {high:.3f})"
-        print(line)
+    large = {"ours": ours, "by_hand": by_hand, "pythae": pythae}
+    small = {"ours": digits_ours, "by_hand": digits_by_hand}
+    for learned in (
+        compare(f"{PIXELS} binary pixels", large, binary, arguments.rounds),
+        compare("digits", small, digits().train.x[: arguments.batch], arguments.rounds),
+    ):
+        assert all(math.isclose(loss, learned["ours"], rel_tol=0.2) for loss in learned.values()), learned
 
 
 if __name__ == "__main__":

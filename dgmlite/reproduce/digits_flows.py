@@ -83,8 +83,8 @@ def train(job: tuple) -> dict:
     history = fit(model, shifts(x), (valid, unshifted(valid)), seed=seed, progress=False, **FIT)
     seconds = time.process_time() - start
     result = {name: evaluate(model, part, unshifted(part)).nats for name, part in (("train", x), ("valid", valid))}
-    result["test"] = elbo(model, test, 100, unshifted(test)).nats
-    result["test IW"] = iwae(model, test, 100, unshifted(test)).nats
+    result["test"] = elbo(model, test, 100, unshifted(test), batch_size=1000).nats
+    result["test IW"] = iwae(model, test, 100, unshifted(test), batch_size=1000).nats
     count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     return result | {"seconds": seconds, "epochs": history.best_epoch, "parameters": count}
 

@@ -9,6 +9,7 @@ from dgmlite.evaluation import aggregate_posterior, elbo, iwae
 from dgmlite.models.autoregressive import MADE
 from dgmlite.models.flow import RealNVP
 from dgmlite.models.vae import VAE
+from dgmlite.networks import seeded
 from dgmlite.reproduce._run import over_seeds, train_all
 from dgmlite.training import fit
 
@@ -59,7 +60,7 @@ def train(job: tuple) -> dict:
     for name, part in splits.items():
         result[name] = elbo(model, part, 10, unshifted(part)).nats
     result["test IW"] = iwae(model, data.test.x, 1000 if kind == "model" else 100, unshifted(data.test.x)).nats
-    with torch.no_grad():
+    with torch.no_grad(), seeded(0):
         distortion, rate = (term.mean(0).sum().item() for term in model.terms(data.test.x, unshifted(data.test.x)))
     use = aggregate_posterior(model, data.test.x, unshifted(data.test.x))
     result |= {"distortion": distortion, "rate": rate, "mutual information": use.mutual_information}

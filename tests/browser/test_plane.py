@@ -11,7 +11,7 @@ from dgmlite.models.vae import Decoder
 from dgmlite.networks import seeded
 from dgmlite.widgets import LatentPlane
 
-from .test_completion import mulberry32
+from .test_completion import button, mulberry32, press
 from .test_morph import fits, on_a_slide
 from .test_widgets import document, show, values
 
@@ -126,15 +126,6 @@ def check(root, models=ROUNDED, codes=CODES) -> dict:
     assert figures[1:4] == [short(log_p), short(log_q), f"{kl / unit:.2f}"]
     assert figures[0] == f"{v['z'][0]:.2f}, {v['z'][1]:.2f}".replace("-0.00", "0.00")
     return v
-
-
-def press(page, *keys):
-    for key in keys:
-        page.keyboard.press(key)
-
-
-def button(root, name):
-    return root.get_by_role("button", name=name, exact=True)
 
 
 def spot(root, z, edge=4):
