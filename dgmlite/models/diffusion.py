@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -159,6 +159,9 @@ class DDPM(nn.Module):
         x = checks.data(x, self.event_shape, self.levels).to(self.grid)
         return x if self.levels is None else 2 * x / (self.levels - 1) - 1
 
+    def _unscale(self, u):
+        return u if self.levels is None else (u + 1) / 2 * (self.levels - 1)
+
     def diffuse(self, x: Tensor, t: int | Tensor) -> Tensor:
         """Return a draw of z_t ~ q(z_t | x), (B, *event_shape), for t = 1 … T, one for all or (B,)."""
         u = self.scale(x)
@@ -170,8 +173,7 @@ class DDPM(nn.Module):
 
     def denoise(self, z: Tensor, t: int | Tensor, y: Tensor | None = None) -> Tensor:
         """Return the model's E[x | z_t = z], (B, *event_shape): for levels in levels, from 0 to levels − 1."""
-        x_hat = self._predict(*self._at(z, t), y)[0]
-        return x_hat if self.levels is None else (x_hat + 1) / 2 * (self.levels - 1)
+        return self._unscale(self._predict(*self._at(z, t), y)[0])
 
     def score(self, z: Tensor, t: int | Tensor, y: Tensor | None = None) -> Tensor:
         """Return the model's ∇ log q(z_t) at z, (B, *event_shape): (α x̂ − z) / σ² = −ε̂ / σ."""
@@ -240,7 +242,11 @@ class DDPM(nn.Module):
         return torch.where(first, reconstruction.flatten(1).sum(1), divergence.flatten(1).sum(1))
 
     def elbo(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return −L_T − T · L_{t−1} for one t for each example, at random, in nats, (B,): on average the ELBO."""
+        """Return −L_T − T · L_{t−1} for one t for each example, at random, in nats, (B,): on average the ELBO.
+
+        Each t is uniform on 1 … T; those of a batch are spread evenly from a random start, for less noise in the mean
+        (Kingma et al. 2021, appendix I.1).
+        """
         u = self.scale(x)
         return -self.prior_term(x) - self.schedule.T * self._term(x, u, self._random(len(u)), y)
 
@@ -281,7 +287,6 @@ class DDPM(nn.Module):
         z = torch.randn(checks.positive_int("n", n), *self.event_shape, dtype=self.grid.dtype, device=self.grid.device)
         return self.decode(z, y, given, eta)
 
-    @torch.no_grad()
     def decode(self, z: Tensor, y: Tensor | None = None, steps: Steps = None, eta: float = 1.0) -> Tensor:
         """Return x for each z_t of z, (B, *event_shape), where t is the largest of the steps.
 
@@ -289,15 +294,27 @@ class DDPM(nn.Module):
         q(z_s | z_t, x̂) of `Schedule.posterior`; the last is a draw of x from p(x | z_1), without other noise. eta = 1
         with all steps is the model; eta = 0 is DDIM, which draws nothing: x is then the mode of p(x | z_1).
         """
+        *_, (_, x, _) = self.trajectory(z, y, steps, eta)
+        return x
+
+    @torch.no_grad()
+    def trajectory(
+        self, z: Tensor, y: Tensor | None = None, steps: Steps = None, eta: float = 1.0
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Yield (t, z_t, E[x | z_t]) for each t of `decode`, falling, with what `denoise` returns, then (0, x, x)."""
         z = checks.data(z, self.event_shape, None, "z").to(self.grid)
         steps, eta = self._steps(steps), checks.finite_number("eta", eta, 0, 1)
-        for t, s in itertools.pairwise(steps):
-            a, b, c = self.schedule.posterior(t, s, eta)
-            z = a * self._predict(z, self._times(t, len(z)), y)[0] + b * z
-            z = z + c * torch.randn_like(z) if c else z
-        p = self._last(*self._predict(z, self._times(1, len(z)), y)[:2])
+        for t, s in itertools.pairwise([*steps, 0]):
+            x_hat, logits, _ = self._predict(z, self._times(t, len(z)), y)
+            yield t, z, self._unscale(x_hat)
+            if s:
+                a, b, c = self.schedule.posterior(t, s, eta)
+                z = a * x_hat + b * z
+                z = z + c * torch.randn_like(z) if c else z
+        p = self._last(x_hat, logits)
         x = p.sample() if eta else p.mode
-        return x if self.levels is None else x.long()
+        x = x if self.levels is None else x.long()
+        yield 0, x, x
 
     def _steps(self, steps):
         """Return the t of the steps, falling, or say what was wrong."""
@@ -320,5 +337,6 @@ class DDPM(nn.Module):
         return t.to(self.grid.device)
 
     def _random(self, n) -> Tensor:
-        t = torch.rand(n, device=self.grid.device, dtype=torch.float32) * self.schedule.T
-        return t.long() + 1
+        """Return t for n examples, each uniform on 1 … T and together evenly spread, which makes means less noisy."""
+        share = (torch.rand(1, dtype=torch.float64) + torch.arange(n, dtype=torch.float64) / n) % 1
+        return (share * self.schedule.T).long().to(self.grid.device) + 1
