@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.distributions import Independent, Normal
 
-from dgmlite.evaluation import Evaluation, aggregate_posterior, elbo, evaluate, iwae
+from dgmlite.evaluation import Evaluation, aggregate_posterior, elbo, evaluate, iwae, mmd
 from dgmlite.models.flow import Affine, Flow, StandardNormal
 
 
@@ -389,3 +389,54 @@ THREE = Encoder([[-1.0], [0.5], [2.0]], [[0.5]] * 3)
 def test_aggregate_posterior_refuses_in_one_sentence(arguments, sentence):
     with pytest.raises((TypeError, ValueError), match=sentence):
         aggregate_posterior(**{"model": THREE, "x": THREE.x} | arguments)
+
+
+def _mean_kernel(m, variance, h):
+    """E exp(−|x − y|² / 2h²) where x − y is normal in each dimension: a Gaussian integral."""
+    m, variance = torch.tensor(m).double(), torch.tensor(variance).double()
+    return (h / (h**2 + variance).sqrt() * (-0.5 * m**2 / (h**2 + variance)).exp()).prod().item()
+
+
+@pytest.mark.parametrize("h", [0.5, 2.0])
+def test_mmd_of_normal_variables_is_a_gaussian_integral(h):
+    a, b = (torch.randn(40, 400, 2, generator=torch.Generator().manual_seed(seed)).double() for seed in (0, 1))
+    b = b * torch.tensor([1.5, 0.5]) + torch.tensor([1.0, -0.5])
+    estimates = torch.tensor([mmd(one, other, h) for one, other in zip(a, b)])
+    truth = _mean_kernel([0, 0], [2, 2], h) + _mean_kernel([0, 0], [4.5, 0.5], h)
+    truth -= 2 * _mean_kernel([1, -0.5], [1 + 1.5**2, 1 + 0.5**2], h)
+    assert abs(estimates.mean() - truth) < 4 * estimates.std() / 40**0.5
+    null = torch.tensor([mmd(one[:200], one[200:], h) for one in a])
+    assert abs(null.mean()) < 4 * null.std() / 40**0.5 and null.min() < 0  # unbiased
+    assert null.abs().max() < truth / 4
+
+
+def test_mmd_by_loops_and_its_bandwidth():
+    a, b = torch.randint(17, (5, 1, 2, 2)), torch.randint(17, (7, 1, 2, 2))
+    x, y = (v.flatten(1).double().numpy() for v in (a, b))
+    h = np.median([np.linalg.norm(y[i] - y[j]) for i in range(7) for j in range(i)])
+
+    def mean(pairs):
+        return np.mean([np.exp(-((u - v) ** 2).sum() / (2 * h**2)) for u, v in pairs])
+
+    within = [mean([(v[i], v[j]) for i in range(len(v)) for j in range(len(v)) if i != j]) for v in (x, y)]
+    expected = sum(within) - 2 * mean([(u, v) for u in x for v in y])
+    assert mmd(a, b, h) == pytest.approx(expected, rel=1e-12)
+    median = mmd(a, b)  # of 21 distances
+    assert median == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ((torch.zeros(5, 2), torch.zeros(5, 3)), "the same shape"),
+        ((torch.zeros(5, 2), torch.zeros(5, 2)), "most of its pairs are equal"),
+        ((torch.zeros(5), torch.zeros(5, 2)), "at least two examples"),
+        ((torch.zeros(1, 2), torch.zeros(5, 2)), "at least two examples"),
+        ((torch.full((5, 2), math.nan), torch.zeros(5, 2)), "a holds NaN"),
+        ((torch.zeros(5, 2), torch.ones(5, 2), 0.0), "bandwidth must be a finite number"),
+        ((np.zeros((5, 2)), torch.zeros(5, 2)), "a must be a tensor"),
+    ],
+)
+def test_mmd_refuses_in_one_sentence(arguments, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        mmd(*arguments)

@@ -16,14 +16,17 @@ from dgmlite.models.vae import Decoder
 from dgmlite.widgets import (
     Bend,
     Completion,
+    Diffusion,
     ElboSplit,
     JointTable,
     LatentPad,
     LatentPlane,
     Morph,
+    Noising,
     RangeCoder,
     ReceptiveField,
     Reparameterise,
+    ReverseStep,
     SurpriseEntropy,
     TwoDensities,
 )
@@ -43,7 +46,7 @@ def plane(models=None, shape=(4, 4), levels=3, **more):
 
 
 ALL = [SurpriseEntropy, JointTable, RangeCoder, TwoDensities, ReceptiveField, completion, LatentPad, Morph, Bend]
-ALL += [plane, ElboSplit, Reparameterise]
+ALL += [plane, ElboSplit, Reparameterise, Noising, ReverseStep, Diffusion]
 JUNK = st.one_of(
     st.none(), st.text(max_size=3), st.floats(), st.integers(), st.lists(st.floats(), max_size=9),
     st.lists(st.lists(st.floats(-1, 2), max_size=5), max_size=5), st.lists(st.text(max_size=2), max_size=4),
@@ -140,8 +143,8 @@ def test_junk_never_fails_deep_inside(widget, junk):
     try:
         widget(junk)
     except (ValueError, TypeError) as error:
-        firsts = "probabilities joint text p each the fields state states images handles z models coefficients".split()
-        assert str(error).split()[0] in firsts, str(error)
+        firsts = "probabilities joint text p each the fields state states images handles z models coefficients means"
+        assert str(error).split()[0] in firsts.split(), str(error)
 
 
 def test_bad_values_are_refused_later_too():

@@ -89,7 +89,7 @@ class DDPM(nn.Module):
 
     - network(z, h): from z_t (B, *event_shape) and h (B, TIME + condition), `sinusoids` of t / T and y, to P numbers
       for each dimension, in the order of (B, P, *event_shape). By default a `UNet` with `channels` for images with even
-      sides, else an MLP with layers of `hidden`.
+      sides, halved while they can be and stay at least 4, else an MLP with layers of `hidden`.
     - predict: what they are. "noise", ε of z_t = α x + σ ε, "x0", x itself, or "v", α ε − σ x, all P = 1. Or "levels",
       P = levels, how probable each level is from what the other dimensions show: p(x | z_t) ∝ those, in the form of
       `Levels` with a `bias` that `initialise` sets, · q(z_t | x). "levels" is the default, for continuous x "noise".
@@ -139,7 +139,10 @@ class DDPM(nn.Module):
         D, P, h = math.prod(self.event_shape), levels if self.predict == "levels" else 1, TIME + self.condition
         with seeded(seed):
             if network is None and len(self.event_shape) == 3 and not any(side % 2 for side in self.event_shape[1:]):
-                C, halvings = self.event_shape[0], 1 if any(side % 4 for side in self.event_shape[1:]) else 2
+                C, *sides = self.event_shape
+                halvings = next(
+                    i for i in itertools.count(1) if any(side % 2 ** (i + 1) or side < 2 ** (i + 3) for side in sides)
+                )
                 network = UNet(C, C * P, channels, halvings, h, dropout)
             self.network = network or MLP(D, D * P, hidden, h, dropout)
         self.bias = nn.Parameter(torch.zeros(*self.event_shape, P)) if self.predict == "levels" else None

@@ -3,27 +3,33 @@
 from dgmlite.widgets.bend import Bend
 from dgmlite.widgets.coder import RangeCoder
 from dgmlite.widgets.completion import Completion
+from dgmlite.widgets.diffusion import Diffusion
 from dgmlite.widgets.elbo import ElboSplit
 from dgmlite.widgets.entropy import SurpriseEntropy
 from dgmlite.widgets.field import ReceptiveField
 from dgmlite.widgets.joint import JointTable
 from dgmlite.widgets.kl import TwoDensities
 from dgmlite.widgets.morph import Morph
+from dgmlite.widgets.noising import Noising
 from dgmlite.widgets.pad import LatentPad
 from dgmlite.widgets.plane import LatentPlane
 from dgmlite.widgets.reparam import Reparameterise
+from dgmlite.widgets.reverse_step import ReverseStep
 
 __all__ = [
     "Bend",
     "Completion",
+    "Diffusion",
     "ElboSplit",
     "JointTable",
     "LatentPad",
     "LatentPlane",
     "Morph",
+    "Noising",
     "RangeCoder",
     "ReceptiveField",
     "Reparameterise",
+    "ReverseStep",
     "SurpriseEntropy",
     "TwoDensities",
 ]

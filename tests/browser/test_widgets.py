@@ -265,6 +265,9 @@ INVARIANTS = {
     "LatentPlane": lambda v: (sum(v["probabilities"]), len(v["mean"])),
     "ElboSplit": lambda v: (v["elbo"] + v["kl_posterior"], v["log_px"]),
     "Reparameterise": lambda v: (v["path"]["mean"], v["score"]["mean"]),
+    "Diffusion": lambda v: (v["alpha"] ** 2 + v["sigma"] ** 2, 1),
+    "Noising": lambda v: (v["alpha"] ** 2 + v["sigma"] ** 2, 1),
+    "ReverseStep": lambda v: (sum(v["posterior"]), 1),
 }
 STEPS = {  # sliders by place in the widget, and a key
     "SurpriseEntropy": [(0, "ArrowUp"), (1, "Shift+ArrowDown"), (2, "End"), (2, "ArrowDown")],
@@ -279,8 +282,17 @@ STEPS = {  # sliders by place in the widget, and a key
     "LatentPlane": [(0, "ArrowRight"), (0, "ArrowUp"), (0, "Home")],
     "ElboSplit": [(0, "ArrowRight"), (1, "ArrowUp"), (0, "Home"), (1, "End")],
     "Reparameterise": [(0, "ArrowRight"), (1, "ArrowUp"), (0, "Home"), (1, "End")],
+    "Diffusion": [(0, "ArrowRight"), (0, "End"), (0, "ArrowLeft")],
+    "Noising": [(0, "ArrowRight"), (0, "End"), (0, "ArrowLeft")],
+    "ReverseStep": [(0, "ArrowRight"), (1, "ArrowLeft"), (2, "ArrowRight")],
 }
-SLIDERS = {"ElboSplit", "Reparameterise"}  # of those in INVARIANTS; the others are moved over a plane
+SLIDERS = {
+    "ElboSplit",
+    "Reparameterise",
+    "Diffusion",
+    "Noising",
+    "ReverseStep",
+}  # of those in INVARIANTS; the others are moved over a plane
 
 
 def drive(root, widget) -> dict:
@@ -539,6 +551,7 @@ CHAPTERS = {
     "3_flows/1_change_of_variables": ["Bend"],
     "3_flows/2_realnvp": ["Morph", "LatentPad"],
     "4_latent/2_vae": ["LatentPlane", "ElboSplit", "Reparameterise"],
+    "5_diffusion/1_ddpm": ["Diffusion", "Noising", "ReverseStep"],
 }
 
 
@@ -556,6 +569,9 @@ def titled(page, widget):
         "LatentPlane": "A walk over the plane of codes",
         "ElboSplit": "Both splits of the evidence lower bound",
         "Reparameterise": "The gradient through the sample",
+        "Diffusion": "Diffusion, there and back",
+        "Noising": "A picture drowns in noise",
+        "ReverseStep": "One step back from noise",
     }[name(widget)]
     return page.locator(f'.dgm[aria-label="{title}"]').first
 
