@@ -15,8 +15,6 @@ turns, and the ratio is taken within each turn.
 Without diffusers its rows are left out. To have them, without touching what is installed:
 pip install --no-deps --target peers diffusers==0.42.1 huggingface_hub==2.4.0 regex httpx2 httpcore2 truststore;
 PYTHONPATH=peers python benchmarks/diffusion_step.py
-With glibc, set MALLOC_TRIM_THRESHOLD_=1000000000 too: else memory that was freed may go back to the system and return in
-each step of sampling, and by chance one contender or another pays some 20 µs for it.
 """
 
 import argparse
@@ -24,14 +22,13 @@ import copy
 import itertools
 import math
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from turns import compare
+from turns import compare, quartiles, take_turns
 
 from dgmlite.data import digits, shifts
 from dgmlite.models.diffusion import DDPM, TIME, Schedule
@@ -46,7 +43,7 @@ def noise_model(shape: tuple, channels: int) -> DDPM:
 
 
 def digits_model() -> DDPM:
-    model = DDPM((1, 8, 8), LEVELS, schedule=Schedule(T, ends=(7, -6)), channels=24, dropout=0.1, condition=MOVES)
+    model = DDPM((1, 8, 8), LEVELS, schedule=Schedule(T, ends=(7, -6)), channels=16, condition=MOVES)
     model.initialise(digits().train.x, torch.zeros(1000, dtype=torch.long))
     return moved(model)
 
@@ -167,7 +164,7 @@ def train(batch: int, rounds: int) -> None:
 
 
 def same(ours: DDPM, other: nn.Module, *batch: Tensor) -> None:
-    """Check that the losses are the same with the same t, noise and dropout."""
+    """Check that the losses are the same with the same t and noise."""
     seed = torch.randint(10**6, ()).item()
     losses = []
     for model in (ours, other):
@@ -233,25 +230,8 @@ def diffusers(model: DDPM, n: int, eta: float, told: bool) -> Callable:
     return sample
 
 
-def take_turns(steps: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each turn of each."""
-    times = {name: [] for name in steps}
-    for turn in range(rounds + 2):
-        names = list(steps)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            start = time.process_time()
-            steps[name]()
-            if turn >= 2:  # the first turns warm up
-                times[name].append(time.process_time() - start)
-    return times
-
-
-def quartiles(numerators: list[float], denominators: list[float]) -> str:
-    low, median, high = statistics.quantiles([a / b for a, b in zip(numerators, denominators)], n=4)
-    return f"{median:.3f} (quartiles {low:.3f} to {high:.3f})"
-
-
 def sample(batch: int, rounds: int) -> None:
+    torch.empty(2**22)  # once 16 MB were freed, glibc keeps memory; else steps, by chance, pay 20 µs to have it back
     model = DDPM((1, 8, 8), None, Constant(torch.randn(batch, 1, 8, 8)), Schedule(T))
     for eta in (1.0, 0.0):
         steps = {"ours": lambda eta=eta: model.sample(batch, eta=eta), "by_hand": by_hand(model, batch, eta)}

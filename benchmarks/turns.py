@@ -25,24 +25,33 @@ def compare(what: str, makers: dict[str, Callable], x: torch.Tensor, rounds: int
         sizes.add(sum(parameter.numel() for parameter in trained))
         losses[name], steps[name] = loss_of, stepper(trained, loss_of)
     assert len(sizes) == 1, sizes
-    times = {name: [] for name in steps}
-    for turn in range(rounds + 10):
-        names = list(steps)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            start = time.process_time()
-            for _ in range(5):
-                steps[name](x)
-            if turn >= 10:  # the first turns warm up
-                times[name].append((time.process_time() - start) / 5)
+    times = take_turns(
+        {name: lambda step=step: [step(x) for _ in range(5)] for name, step in steps.items()}, rounds, 10
+    )
     print(f"{what}, batches of {len(x)}, {sizes.pop()} parameters")
     ours = next(iter(times))
     for name, seconds in times.items():
-        line = f"  {name:10}{1e3 * statistics.median(seconds):8.2f} ms"
-        if name != ours:
-            low, median, high = statistics.quantiles([a / b for a, b in zip(times[ours], seconds)], n=4)
-            line += f"   {ours} / {name} = {median:.3f} (quartiles {low:.3f} to {high:.3f})"
-        print(line)
+        line = f"  {name:10}{1e3 * statistics.median(seconds) / 5:8.2f} ms"
+        print(line if name == ours else f"{line}   {ours} / {name} = {quartiles(times[ours], seconds)}")
     return {name: loss_of(x).item() for name, loss_of in losses.items()}
+
+
+def take_turns(steps: dict[str, Callable], rounds: int, warm: int = 2) -> dict[str, list[float]]:
+    """Return the seconds that each of the steps took in each round, after `warm` rounds that do not count."""
+    times = {name: [] for name in steps}
+    for turn in range(rounds + warm):
+        names = list(steps)
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            start = time.process_time()
+            steps[name]()
+            if turn >= warm:
+                times[name].append(time.process_time() - start)
+    return times
+
+
+def quartiles(numerators: list[float], denominators: list[float]) -> str:
+    low, median, high = statistics.quantiles([a / b for a, b in zip(numerators, denominators)], n=4)
+    return f"{median:.3f} (quartiles {low:.3f} to {high:.3f})"
 
 
 def stepper(parameters: list[nn.Parameter], loss_of: Callable) -> Callable:

@@ -10,6 +10,7 @@ from dgmlite.data import digits
 from dgmlite.models.flow import Dequantised, Flow, StandardNormal
 from dgmlite.reproduce import __main__ as command
 from dgmlite.reproduce import digits_autoregressive as table
+from dgmlite.reproduce import digits_diffusion as diffusion
 from dgmlite.reproduce import digits_flows as flows
 from dgmlite.reproduce import digits_vae as vaes
 
@@ -79,6 +80,47 @@ def test_a_vae_comes_out_again():
     again = vaes.train(("size", 125, 0))
     for part in ("train", "test", "test IW", "rate"):
         assert again[part] == pytest.approx(VAES["sizes"]["125"][part]["all"][0], abs=1.0)
+
+
+DIFFUSION = reproduce.results("digits_diffusion")
+
+
+def test_diffusion_is_as_good_as_asked():
+    row = DIFFUSION["models"]["DDPM"]
+    assert len(row["test"]["all"]) == DIFFUSION["seeds"] >= 5
+    assert row["test"]["mean"] <= 90.5 and row["seconds"]["mean"] <= 60
+    for coarse, fine in (("test, T = 64", "test"), ("test", "test, T = 1024")):
+        assert all(a > b for a, b in zip(row[coarse]["all"], row[fine]["all"]))
+
+
+def test_every_row_of_diffusion_is_there():
+    models = DIFFUSION["models"]
+    assert list(models) == list(diffusion.MODELS)
+    assert [int(size) for size in DIFFUSION["sizes"]] == list(diffusion.SIZES[:-1])
+    for eta in (0, 1):
+        for kind in ("MMD²", "classes", "nearest sample", "nearest test image"):
+            few, many = (models["DDPM"][f"η = {eta}, {n} steps, {kind}"]["mean"] for n in (2, diffusion.T))
+            assert kind == "nearest test image" or few > many > models["DDPM"][f"training images, {kind}"]["mean"]
+
+
+def test_scores_of_samples_by_loops():
+    data = digits()
+    judge = diffusion.SVC(gamma=0.001).fit(data.train.x.flatten(1), data.train.y)
+    samples = data.valid.x[:40]
+    scores = diffusion.scores(samples, data, judge)
+    far = [[math.dist(a, b) for b in data.test.x.flatten(1).tolist()] for a in samples.flatten(1).tolist()]
+    assert scores["nearest test image"] == pytest.approx(sum(map(min, far)) / 40)
+    assert scores["nearest sample"] == pytest.approx(sum(map(min, zip(*far))) / len(data.test.x))
+    again = diffusion.scores(data.test.x, data, judge)
+    assert again["classes"] == again["nearest sample"] == again["nearest test image"] == 0 > again["MMD²"]
+    assert 0 < scores["classes"] < 1
+
+
+@pytest.mark.slow
+def test_a_diffusion_model_comes_out_again():
+    again = diffusion.train(("size", 125, 0))
+    for part in ("train", "test"):
+        assert again[part] == pytest.approx(DIFFUSION["sizes"]["125"][part]["all"][0], abs=1.0)
 
 
 @pytest.mark.parametrize("name, nats", ASKED.items())

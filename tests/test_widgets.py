@@ -143,7 +143,9 @@ def test_junk_never_fails_deep_inside(widget, junk):
     try:
         widget(junk)
     except (ValueError, TypeError) as error:
-        firsts = "probabilities joint text p each the fields state states images handles z models coefficients means"
+        firsts = (
+            "probabilities joint text p each the fields state states images handles z models coefficients means stds"
+        )
         assert str(error).split()[0] in firsts.split(), str(error)
 
 

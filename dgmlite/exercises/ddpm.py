@@ -49,10 +49,33 @@ def _bound(A, v, signs=(1, 1, 1, 1), late=0):
     return np.array([np.dot(signs, parts), entropy])
 
 
+def _loss(x, e, t, A, guess, shift=0, swap=False, mean=False):
+    A_t = A[t + shift][:, None]
+    A_t = 1 - A_t if swap else A_t
+    z = np.sqrt(A_t) * x + np.sqrt(1 - A_t) * e
+    error = ((e - guess(z, t)) ** 2).sum(1)
+    return error.mean() if mean else error
+
+
+def _ddim(z, steps, A, guess, told=0, kept=1.0, finish=True):
+    for t, s in zip(steps, [*steps[1:], 0]):
+        e = guess(z, (t, s)[told])
+        x = (z - np.sqrt(1 - A[t]) * e) / np.sqrt(A[t])
+        if s or finish:
+            z = np.sqrt(A[s]) * x + kept * np.sqrt(1 - A[s]) * e
+    return z
+
+
+def _noise(z, t):
+    """Stands for a network."""
+    return np.tanh(z) + 0.1 * np.reshape(t, (-1, 1))
+
+
 _rng = np.random.default_rng(0)
 _V, _Z = _rng.normal(size=(3, 2)), _rng.normal(size=(3, 2))
 _A = np.concatenate(([1.0], 1 / (1 + np.exp(-np.linspace(6, -5, 40)))))
 _SHORT = np.array([1.0, 0.9, 0.5, 0.1])
+_BATCH = (_rng.normal(size=(4, 3)), _rng.normal(size=(4, 3)), np.array([1, 7, 3, 40]), _A, _noise)
 _LAST, _TERMS = np.abs(_rng.normal(0.05, 0.01, 30)), _rng.exponential(0.3, 30)
 
 EXERCISES = {
@@ -192,6 +215,47 @@ EXERCISES = {
         praise="For Gaussian data the best network is a straight line.",
     ),
     7: Exercise(
+        right=_loss,
+        probes=(_BATCH,),
+        mistakes=(
+            (lambda *batch: _loss(*batch, shift=-1), "the index of alpha_bar is t itself, not t − 1"),
+            (lambda *batch: _loss(*batch, swap=True), "√ᾱ belongs to the image, √(1 − ᾱ) to the noise"),
+            (lambda *batch: _loss(*batch, mean=True), "one number for each example, (B,): fit takes the mean"),
+            (lambda *batch: _loss(*batch) / 3, "a sum over the dimensions, not a mean"),
+            (
+                lambda x, e, t, A, guess: (
+                    (x - guess(np.sqrt(A[t])[:, None] * x + np.sqrt(1 - A[t])[:, None] * e, t)) ** 2
+                ).sum(1),
+                "the network guesses the noise: compare it with e",
+            ),
+            (
+                lambda x, e, t, A, guess: ((e - guess(A[t][:, None] * x + (1 - A[t])[:, None] * e, t)) ** 2).sum(1),
+                "the roots are missing: ᾱ is α²",
+            ),
+            (lambda x, e, t, A, guess: ((e - guess(x, t)) ** 2).sum(1), "the network sees z_t, not x"),
+        ),
+        praise="Draw t and e at random, and this is the whole training.",
+    ),
+    8: Exercise(
+        right=_ddim,
+        probes=((_Z, [40, 20, 5, 1], _A, _noise), (_Z, [3, 2, 1], _A, _noise)),
+        mistakes=(
+            (lambda *given: _ddim(*given, told=1), "the network must be told the t of the z that it sees"),
+            (lambda *given: _ddim(*given, finish=False), "the last step is missing: from z at t = 1 to x̂"),
+            (lambda *given: _ddim(*given, kept=0.0), "put noise of size √(1 − ᾱ_s) back, or z is too clean for s"),
+            (
+                lambda z, steps, A, guess: _ddim(z, steps, np.append(A[1:], 0.001), guess),
+                "the index of alpha_bar is t itself",
+            ),
+            (
+                lambda z, steps, A, guess: _ddim(z, range(steps[0], 0, -1), A, guess),
+                "take the given steps only",
+            ),
+            (lambda z, steps, A, guess: _ddim(z, steps[:1], A, guess), "that is the first guess only"),
+        ),
+        praise="No randomness but z_T: each sample is a fixed function of it.",
+    ),
+    9: Exercise(
         right=_bound,
         probes=((_A, 0.5), (_A, 2.0), (_SHORT, 1.3)),
         mistakes=(
@@ -204,6 +268,6 @@ EXERCISES = {
             (lambda A, v: _bound(A, v)[::-1], "the bound comes first"),
             (lambda A, v: _bound(A, v, (1, 1, 0, 1)), "in L₀ the squared error is missing"),
         ),
-        praise="The first is never below the second; make the steps finer and watch them meet.",
+        praise="The first is never below the second; make the steps finer and the ends wider, and they meet.",
     ),
 }

@@ -56,7 +56,7 @@ class Schedule:
         self.log_snr = alpha_bar.log() - torch.log1p(-alpha_bar)
         self.weight = torch.zeros_like(s)  # KL(q(z_{t−1} | z_t, x) ‖ the same with x̂) / |x − x̂|², for t ≥ 2
         self.weight[2:] = -0.5 * self.log_snr[1:].exp().diff()
-        self._cast = {}
+        self._cast, self._alpha_bar = {}, alpha_bar.tolist()
 
     def posterior(self, t: int, s: int | None = None, eta: float = 1.0) -> tuple[float, float, float]:
         """Return a, b, c of q(z_s | z_t, x) = N(a x + b z_t, c² I) for s < t, by default s = t − 1.
@@ -67,17 +67,24 @@ class Schedule:
         """
         if not 1 <= (s := t - 1 if s is None else s) < t <= self.T:
             raise ValueError(f"t must be at most T = {self.T}, and s must be from 1 to t − 1, got t = {t}, s = {s}")
-        A, B = self.alpha_bar[t].item(), self.alpha_bar[s].item()
+        A, B = self._alpha_bar[t], self._alpha_bar[s]
         variance = eta**2 * (1 - B) / (1 - A) * (1 - A / B)
         b = math.sqrt(max(1 - B - variance, 0) / (1 - A))
         return math.sqrt(B) - math.sqrt(A) * b, b, math.sqrt(variance)
 
-    def at(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return α, σ and weight at t (B,), each of shape (B, 1, …) with as many axes, and the dtype, of `like`."""
-        key = like.device, like.dtype
+    def at(self, t: int | Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return α, σ and weight at t (B,), each of shape (B, 1, …) with as many axes, and the dtype, of `like`.
+
+        And the `sinusoids` of t / T, (B, TIME). For one t, an int, B is 1.
+        """
+        key = like.device, like.dtype, like.dim()
         if key not in self._cast:
-            self._cast[key] = torch.stack((self.alpha, self.sigma, self.weight)).to(like.dtype).to(like.device)
-        return self._cast[key][:, t].view(3, -1, *[1] * (like.dim() - 1)).unbind()
+            numbers = torch.stack((self.alpha, self.sigma, self.weight)).to(like.dtype).to(like.device)
+            numbers = numbers.view(3, -1, *[1] * (like.dim() - 1)).unbind()
+            numbers = *numbers, sinusoids(torch.arange(self.T + 1).to(like) / self.T, TIME)
+            self._cast[key] = numbers, list(zip(*(v.split(1) for v in numbers)))
+        whole, one = self._cast[key]
+        return one[t] if isinstance(t, int) else tuple(v[t] for v in whole)
 
 
 class DDPM(nn.Module):
@@ -171,7 +178,7 @@ class DDPM(nn.Module):
         return self._diffuse(u, self._times(t, len(u)))[0]
 
     def _diffuse(self, u, t):
-        noise, (alpha, sigma, _) = torch.randn_like(u), self.schedule.at(t, u)
+        noise, (alpha, sigma, *_) = torch.randn_like(u), self.schedule.at(t, u)
         return alpha * u + sigma * noise, noise
 
     def denoise(self, z: Tensor, t: int | Tensor, y: Tensor | None = None) -> Tensor:
@@ -181,7 +188,7 @@ class DDPM(nn.Module):
     def score(self, z: Tensor, t: int | Tensor, y: Tensor | None = None) -> Tensor:
         """Return the model's ∇ log q(z_t) at z, (B, *event_shape): (α x̂ − z) / σ² = −ε̂ / σ."""
         z, t = self._at(z, t)
-        alpha, sigma, _ = self.schedule.at(t, z)
+        alpha, sigma, *_ = self.schedule.at(t, z)
         return (alpha * self._predict(z, t, y)[0] - z) / sigma**2
 
     def _at(self, z, t):
@@ -191,19 +198,19 @@ class DDPM(nn.Module):
     def _predict(self, z, t, y):
         """Return x̂ in the units of z, log p(x | z_t) of each level or None, and what came from the network."""
         y = checks.condition(y, len(z), self.condition, z, self)
-        h = sinusoids(t.to(z) / self.schedule.T, TIME)
+        alpha, sigma, _, h = self.schedule.at(t, z)
+        h = h.expand(len(z), -1)
         output = self.network(z, h if y is None else torch.cat((h, y), 1)).to(z)
         P = 1 if self.bias is None else self.levels
         if output.numel() != P * z.numel():
             raise ValueError(f"network must return {P} × {z[0].numel()} numbers, got shape {tuple(output.shape)}")
-        output = output.reshape(len(z), P, *self.event_shape).movedim(1, -1)
-        alpha, sigma, _ = self.schedule.at(t, z)
         if self.predict == "levels":
+            output = output.reshape(len(z), P, *self.event_shape).movedim(1, -1)
             values = self._values()
             seen = -0.5 * ((z[..., None] - alpha[..., None] * values) / sigma[..., None]) ** 2  # log q(z_t | x)
             logits = (Levels(self.bias + output).logits + seen).log_softmax(-1)
             return logits.exp() @ values, logits, None
-        output = output[..., 0]
+        output = output.reshape(z.shape)
         x_hat = output
         if self.predict != "x0":
             x_hat = (z - sigma * output) / alpha if self.predict == "noise" else alpha * z - sigma * output
@@ -263,7 +270,7 @@ class DDPM(nn.Module):
         _, logits, output = self._predict(z, t, y)
         if logits is not None:
             return -logits.gather(-1, x.long()[..., None]).flatten(1).sum(1)
-        alpha, sigma, _ = self.schedule.at(t, u)
+        alpha, sigma, *_ = self.schedule.at(t, u)
         target = {"noise": noise, "x0": u, "v": alpha * noise - sigma * u}[self.predict]
         return ((output - target) ** 2).flatten(1).sum(1)
 
@@ -271,15 +278,15 @@ class DDPM(nn.Module):
         """Return log p(x, z_1 … z_T) − log q(z_1 … z_T | x) in nats for k draws of all z ~ q, (k, B)."""
         u, k = self.scale(x), checks.positive_int("k", k)
         B, (x, u, y) = len(u), (v if v is None else v.repeat(k, *[1] * (v.dim() - 1)) for v in (x, u, y))
-        z, noise = self._diffuse(u, t := self._times(self.schedule.T, len(u)))
+        z, noise = self._diffuse(u, self.schedule.T)
         log_w = 0.5 * (noise**2 - z**2) + math.log(self.schedule.sigma[-1].item())
         for now in range(self.schedule.T, 1, -1):
             a, b, c = self.schedule.posterior(now)
-            x_hat, noise = self._predict(z, t, y)[0], torch.randn_like(z)
+            x_hat, noise = self._predict(z, now, y)[0], torch.randn_like(z)
             off = a * (u - x_hat) / c  # from one mean to the other, in standard deviations
             log_w = log_w - (noise + 0.5 * off) * off
-            z, t = a * u + b * z + c * noise, t - 1
-        log_w = log_w + self._last(*self._predict(z, t, y)[:2]).log_prob(x.to(u))
+            z = a * u + b * z + c * noise
+        log_w = log_w + self._last(*self._predict(z, 1, y)[:2]).log_prob(x.to(u))
         return log_w.flatten(1).sum(1).view(k, B)
 
     @torch.no_grad()
@@ -308,7 +315,7 @@ class DDPM(nn.Module):
         z = checks.data(z, self.event_shape, None, "z").to(self.grid)
         steps, eta = self._steps(steps), checks.finite_number("eta", eta, 0, 1)
         for t, s in itertools.pairwise([*steps, 0]):
-            x_hat, logits, _ = self._predict(z, self._times(t, len(z)), y)
+            x_hat, logits, _ = self._predict(z, t, y)
             yield t, z, self._unscale(x_hat)
             if s:
                 a, b, c = self.schedule.posterior(t, s, eta)

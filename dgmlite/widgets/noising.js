@@ -134,7 +134,7 @@ function render({ model, el }) {
     layer.push(view);
     let end = width;
     for (const n of [2, 1, 0]) {
-      const x0 = end - (n ? 80 : 86);
+      const x0 = end - (n ? 84 : 98);
       layer.push(path(`M${x0} ${head - 5}h24`, look(n)),
         text(x0 + 30, head, KINDS[n][1], "start", n === k ? "dgm-strong" : "dgm-small"));
       end = x0 - 8;
