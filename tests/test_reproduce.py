@@ -180,5 +180,5 @@ def test_unknown_tables_are_refused(arguments, capsys):
 
 
 def test_unknown_results_are_refused():
-    with pytest.raises(ValueError, match="must be one of digits_autoregressive, digits_flows"):
+    with pytest.raises(ValueError, match="must be one of digits_autoregressive, digits_diffusion"):
         reproduce.results("nothing")
