@@ -1,9 +1,11 @@
-"""What the tables share: jobs in processes of one thread each, and means over seeds."""
+"""What the tables share: jobs in processes of one thread each, means over seeds, and the mark of unmoved images."""
 
 import multiprocessing
 import statistics
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+
+import torch
 
 
 def train_all(train: Callable[[tuple], dict], jobs: list[tuple], workers: int) -> dict[tuple, dict]:
@@ -29,3 +31,8 @@ def over_seeds(done: dict[tuple, dict]) -> dict[str, dict]:
 
 def summary(values: list[float]) -> dict:
     return {"mean": statistics.fmean(values), "sd": statistics.stdev(values) if len(values) > 1 else 0.0, "all": values}
+
+
+def unshifted(x: torch.Tensor) -> torch.Tensor:
+    """Return the mark that `shifts` gives to images that are not moved, for each of x."""
+    return torch.zeros(len(x), dtype=torch.long)

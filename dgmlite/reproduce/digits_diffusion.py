@@ -10,7 +10,7 @@ from dgmlite.data import digits, shifts
 from dgmlite.evaluation import elbo, evaluate, mmd
 from dgmlite.models.diffusion import DDPM, Schedule
 from dgmlite.networks import MLP, seeded
-from dgmlite.reproduce._run import over_seeds, train_all
+from dgmlite.reproduce._run import over_seeds, train_all, unshifted
 from dgmlite.training import fit
 
 SHAPE, LEVELS, MARKS, T, ENDS = (1, 8, 8), 17, 9, 256, (7, -6)
@@ -66,10 +66,6 @@ def train(job: tuple) -> dict:
             model.schedule = Schedule(other, ends=ENDS)
             result[f"test, T = {other}"] = elbo(model, data.test.x, 1, unshifted(data.test.x)).nats
     return result | {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-
-
-def unshifted(x: torch.Tensor) -> torch.Tensor:
-    return torch.zeros(len(x), dtype=torch.long)
 
 
 def quality(model: DDPM, data) -> dict:

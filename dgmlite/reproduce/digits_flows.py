@@ -10,7 +10,7 @@ from dgmlite.data import digits, shifts
 from dgmlite.evaluation import elbo, evaluate, iwae
 from dgmlite.models.flow import Affine, Coupling, Dequantised, RealNVP, Sequential
 from dgmlite.networks import MLP, seeded
-from dgmlite.reproduce._run import over_seeds, train_all
+from dgmlite.reproduce._run import over_seeds, train_all, unshifted
 from dgmlite.training import fit
 
 SHAPE, LEVELS, MARKS, D = (1, 8, 8), 17, 9, 64
@@ -87,10 +87,6 @@ def train(job: tuple) -> dict:
     result["test IW"] = iwae(model, test, 100, unshifted(test), batch_size=1000).nats
     count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     return result | {"seconds": seconds, "epochs": history.best_epoch, "parameters": count}
-
-
-def unshifted(x: torch.Tensor) -> torch.Tensor:
-    return torch.zeros(len(x), dtype=torch.long)
 
 
 def run(seeds: int, workers: int) -> dict:

@@ -10,7 +10,7 @@ from dgmlite.models.autoregressive import MADE
 from dgmlite.models.flow import RealNVP
 from dgmlite.models.vae import VAE
 from dgmlite.networks import seeded
-from dgmlite.reproduce._run import over_seeds, train_all
+from dgmlite.reproduce._run import over_seeds, train_all, unshifted
 from dgmlite.training import fit
 
 SHAPE, LEVELS, MARKS, LATENT = (1, 8, 8), 17, 9, 16
@@ -66,10 +66,6 @@ def train(job: tuple) -> dict:
     result |= {"distortion": distortion, "rate": rate, "mutual information": use.mutual_information}
     result |= {"marginal KL": use.marginal_kl, "active": use.active}
     return result | {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-
-
-def unshifted(x: torch.Tensor) -> torch.Tensor:
-    return torch.zeros(len(x), dtype=torch.long)
 
 
 def run(seeds: int, workers: int) -> dict:

@@ -68,6 +68,13 @@ def names(what: str, given, count: int, default) -> list[str]:
     return list(given)
 
 
+def sentence(task, default: str) -> str:
+    """Return the task that stands above a picture, `default` when none is given, or say what was wrong."""
+    if task is not None and not isinstance(task, str):
+        raise TypeError(f'task must be a string, "" for none, got {task!r:.60}')
+    return default if task is None else task
+
+
 def packed(values: np.ndarray, kind: str = "<f4") -> str:
     """Return numbers as base64 of `kind`: in a notebook, a list of numbers would take a line for each."""
     return base64.b64encode(values.astype(kind).tobytes()).decode()

@@ -7,7 +7,7 @@ import traitlets as t
 
 from dgmlite import checks
 from dgmlite.information import _array
-from dgmlite.widgets.base import Widget, packed
+from dgmlite.widgets.base import Widget, packed, sentence
 
 LIMIT = 0.9 * math.sqrt(math.e)  # of the drag, in widths; at √e the plane would begin to fold
 REACH = 2.5  # of the centres; with the longest drag, handles stay in the picture, −4..4
@@ -81,15 +81,12 @@ class Bend(Widget):
                 f"drags must be at most 0.9 √e · width = {limit:.4g} long, or the plane folds, got {longest:.4g}; a "
                 "drag is the vector from the centre, not the place that it leads to"
             )
-        if task is None and usual:
-            task = (
-                "with one handle, make some place more than 8 times as dense as the noise is anywhere; with two, more "
-                "than 50 times. Make two hills of one. Make a ring: can you empty its middle?"
-            )
-        elif task is None:
-            task = "make two hills of one. What do the two masses below the picture do meanwhile?"
-        elif not isinstance(task, str):
-            raise TypeError(f'task must be a string, "" for none, got {task!r:.60}')
+        usual_task = (
+            "with one handle, make some place more than 8 times as dense as the noise is anywhere; with two, more "
+            "than 50 times. Make two hills of one. Make a ring: can you empty its middle?"
+        )
+        other_task = "make two hills of one. What do the two masses below the picture do meanwhile?"
+        task = sentence(task, usual_task if usual else other_task)
         seed = checks.positive_int("seed", seed, 0)
         super().__init__(
             handles=handles.tolist(),

@@ -8,10 +8,11 @@ from dgmlite import checks
 from dgmlite.information import _array
 from dgmlite.models.diffusion import DDPM, Schedule
 from dgmlite.networks import seeded
-from dgmlite.widgets.base import Widget, finite, packed
+from dgmlite.widgets.base import Widget, finite, packed, sentence
+from dgmlite.widgets.noising import KINDS
 
 LARGEST = 250_000  # characters of pictures; with its code, the widget then takes less than 400 kB of a notebook
-KINDS, ETAS, FRAMES = ("log-snr", "linear", "cosine"), (0.0, 0.5, 1.0), 12
+ETAS, FRAMES = (0.0, 0.5, 1.0), 12
 _TASK = (
     "Take it back in 2, in 5 and in 25 steps, with η = 0 and with η = 1: what share of the particles ends outside the "
     "circles, and is it η that decides? Which schedule is worst in 5 steps?"
@@ -110,8 +111,7 @@ class Diffusion(Widget):
         weights = finite("weights", np.full(K, 1 / K) if weights is None else weights)
         if weights.shape != (K,) or weights.min() < 0.01 or abs(weights.sum() - 1) > 1e-6:
             raise ValueError(f"weights must be {K} of at least 0.01 that sum to 1, got {weights.tolist()!s:.60}")
-        if task is not None and not isinstance(task, str):
-            raise TypeError(f'task must be a string, "" for none, got {task!r:.60}')
+        task = sentence(task, _TASK)
         digits = {}
         if model is not None:
             if schedule is not None:
@@ -144,7 +144,7 @@ class Diffusion(Widget):
             kind=schedule.kind,
             own=schedule.kind,
             steps=5 if 5 in counts else counts[0],
-            task=_TASK if task is None else task,
+            task=task,
             **digits,
         )
 

@@ -4,7 +4,7 @@ import numpy as np
 import traitlets as t
 
 from dgmlite import checks
-from dgmlite.widgets.base import Widget, finite, packed
+from dgmlite.widgets.base import Widget, finite, packed, sentence
 
 
 class ElboSplit(Widget):
@@ -73,13 +73,10 @@ class ElboSplit(Widget):
         low, high = z[0] + 0.1 * (z[-1] - z[0]), z[-1] - 0.1 * (z[-1] - z[0])
         mean = checks.finite_number("mean", mean, low, high)
         std = checks.finite_number("std", std, spacing, (z[-1] - z[0]) / 5)
-        if task is None:
-            task = (
-                "move and widen q until the gap is as small as it gets. Which of the two terms of the bound pulls "
-                "where?"
-            )
-        elif not isinstance(task, str):
-            raise TypeError(f'task must be a string, "" for none, got {task!r:.60}')
+        task = sentence(
+            task,
+            "move and widen q until the gap is as small as it gets. Which of the two terms of the bound pulls where?",
+        )
         super().__init__(
             z=packed(z, "<f8"),
             log_prior=packed(log_prior + np.log(spacing / total), "<f8"),

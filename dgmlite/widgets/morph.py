@@ -7,7 +7,7 @@ import numpy as np
 import traitlets as t
 
 from dgmlite.information import _array
-from dgmlite.widgets.base import Widget, finite, packed
+from dgmlite.widgets.base import Widget, finite, packed, sentence
 from dgmlite.widgets.base import names as named
 
 LARGEST = 350_000  # characters of numbers; with its code, the widget then takes less than 400 kB of a notebook
@@ -77,15 +77,13 @@ class Morph(Widget):
             if grid.ndim != 4 or not 2 <= grid.shape[1] <= 41 or grid.shape != (L + 1, grid.shape[1], grid.shape[1], 2):
                 raise ValueError(f"grid must have shape ({L + 1}, G, G, 2), 2 ≤ G ≤ 41, got {grid.shape}")
         moves = [_moves(before, after) for before, after in pairwise(states)]
-        if task is None:
-            task = (
-                "Which coordinate does each layer leave alone, and after which layer would you call the points noise?"
-                if log_det is None
-                else "Find the layer that adds most to the mean log |det|; then the point whose log p(x) the layers "
-                "raise most above log N(z), and one that they lower. Where do such points lie?"
-            )
-        elif not isinstance(task, str):
-            raise TypeError(f'task must be a string, "" for none, got {task!r:.60}')
+        task = sentence(
+            task,
+            "Which coordinate does each layer leave alone, and after which layer would you call the points noise?"
+            if log_det is None
+            else "Find the layer that adds most to the mean log |det|; then the point whose log p(x) the layers "
+            "raise most above log N(z), and one that they lower. Where do such points lie?",
+        )
         numbers = {name: "" if v is None else packed(v) for name, v in (("log_det", log_det), ("grid", grid))}
         numbers["states"] = packed(states)
         size = sum(map(len, numbers.values()))

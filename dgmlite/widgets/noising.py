@@ -6,7 +6,7 @@ import traitlets as t
 from dgmlite import checks
 from dgmlite.information import _array
 from dgmlite.models.diffusion import Schedule
-from dgmlite.widgets.base import Widget, finite, packed
+from dgmlite.widgets.base import Widget, finite, packed, sentence
 
 KINDS = ("log-snr", "linear", "cosine")
 _TASK = "for each schedule, mark the t at which you just cannot say which digit it is. What do the three t share?"
@@ -68,8 +68,7 @@ class Noising(Widget):
         ends = [] if ends is None else [finite("ends", ends)]
         if ends and ends[0].shape != (2,):
             raise ValueError(f"ends must be two numbers, the log-SNR at t = 1 and at t = T, got {ends[0]!s:.60}")
-        if task is not None and not isinstance(task, str):
-            raise TypeError(f'task must be a string, "" for none, got {task!r:.60}')
+        task = sentence(task, _TASK)
         curves = np.stack([Schedule(T, kind, *ends).log_snr.numpy() for kind in KINDS])
         super().__init__(
             shape=list(images.shape[1:]),
@@ -78,7 +77,7 @@ class Noising(Widget):
             images=packed(images, "u1"),
             log_snr=packed(curves, "<f8"),
             time=T // 2,
-            task=_TASK if task is None else task,
+            task=task,
         )
 
 

@@ -5,7 +5,7 @@ import traitlets as t
 
 from dgmlite import checks
 from dgmlite.information import _array
-from dgmlite.widgets.base import Widget, finite, names, packed
+from dgmlite.widgets.base import Widget, finite, names, packed, sentence
 
 LARGEST = 350_000  # characters of pictures; with its code, the widget then takes less than 400 kB of a notebook
 _CORNERS = ["top left", "top right", "bottom left", "bottom right"]
@@ -66,16 +66,13 @@ class LatentPad(Widget):
         if kind not in ("exact", "upper bound"):
             raise ValueError(f'kind must be "exact" or "upper bound", got {kind!r}')
         corners = names("corners", corners, 4, _CORNERS)
-        if task is None:
-            way = f"Walk from {corners[0]} to {corners[1]} along the upper edge: "
-            if compare_scores is not None:
-                task = way + "is the mixture of pixels anywhere more surprising than both ends? And the latent path?"
-            elif scores is not None:
-                task = way + "is a picture on the way anywhere more surprising than both ends?"
-            else:
-                task = way + "which pictures on the way would you still call digits?"
-        elif not isinstance(task, str):
-            raise TypeError(f'task must be a string, "" for none, got {task!r:.60}')
+        if compare_scores is not None:
+            question = "is the mixture of pixels anywhere more surprising than both ends? And the latent path?"
+        elif scores is not None:
+            question = "is a picture on the way anywhere more surprising than both ends?"
+        else:
+            question = "which pictures on the way would you still call digits?"
+        task = sentence(task, f"Walk from {corners[0]} to {corners[1]} along the upper edge: {question}")
         pictures = {"images": packed(images, "u1"), "anchors": packed(anchors, "u1")}
         pictures["compare"] = "" if compare is None else packed(compare, "u1")
         total = sum(map(len, pictures.values()))

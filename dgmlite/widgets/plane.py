@@ -10,7 +10,7 @@ import traitlets as t
 
 from dgmlite import checks
 from dgmlite.information import _array
-from dgmlite.widgets.base import Widget, finite, packed
+from dgmlite.widgets.base import Widget, finite, packed, sentence
 from dgmlite.widgets.completion import _features
 
 LARGEST = 350_000  # characters of weights, codes and pictures; see Completion
@@ -95,8 +95,7 @@ class LatentPlane(Widget):
             raise TypeError(f"models must be a dict, name → (state, means, stds), got {models!r:.60}")
         if not 1 <= len(models) <= 5 or not all(1 <= len(name) <= 20 for name in models):
             raise ValueError(f"models must be 1 to 5, with names of 1 to 20 letters, got {list(models)}")
-        if task is not None and not isinstance(task, str):
-            raise TypeError(f'task must be a string, "" for none, got {task!r:.60}')
+        task = sentence(task, _TASK)
         D, widths, weights, codes = math.prod(shape), [], [], []
         for name, parts in models.items():
             if not isinstance(parts, (tuple, list)) or len(parts) != 3:
@@ -129,7 +128,7 @@ class LatentPlane(Widget):
             codes=numbers,
             images=pictures,
             labels="" if labels is None else _labels(labels, N),
-            task=_TASK if task is None else task,
+            task=task,
             chosen=next(iter(models)),
             z=start,
             initial=start,

@@ -3,7 +3,7 @@
 import traitlets as t
 
 from dgmlite import checks
-from dgmlite.widgets.base import Widget, finite
+from dgmlite.widgets.base import Widget, finite, sentence
 
 
 class Reparameterise(Widget):
@@ -63,17 +63,15 @@ class Reparameterise(Widget):
         mean, std = checks.finite_number("mean", mean, -3, 3), checks.finite_number("std", std, 0.2, 2)
         if checks.positive_int("draws", draws, 2) > 30:
             raise ValueError(f"draws must be at most 30 to be drawn one by one, got {draws}")
-        if task is None:
-            task = (
-                "by μ, find a place where the score function needs over 100 times as many draws as the pathwise "
-                "estimator, and one where less than 5 times. Then add 10 to f, which changes no gradient: which of the "
-                "two estimators notices?"
-                if usual
-                else "where do the terms of the two estimators spread most differently? Then add 10 to f, which "
-                "changes no gradient: which of the two notices?"
-            )
-        elif not isinstance(task, str):
-            raise TypeError(f'task must be a string, "" for none, got {task!r:.60}')
+        task = sentence(
+            task,
+            "by μ, find a place where the score function needs over 100 times as many draws as the pathwise "
+            "estimator, and one where less than 5 times. Then add 10 to f, which changes no gradient: which of the "
+            "two estimators notices?"
+            if usual
+            else "where do the terms of the two estimators spread most differently? Then add 10 to f, which "
+            "changes no gradient: which of the two notices?",
+        )
         super().__init__(
             coefficients=coefficients.tolist(),
             mean=mean,

@@ -5,7 +5,7 @@ import math
 import traitlets as t
 
 from dgmlite import checks
-from dgmlite.widgets.base import Widget, finite
+from dgmlite.widgets.base import Widget, finite, sentence
 
 END = 8.0  # of the log-SNRs
 
@@ -63,13 +63,11 @@ class ReverseStep(Widget):
         log_snr, z = _numbers("log_snr", log_snr, -END, END, 2), checks.finite_number("z", z, -4, 4)
         if log_snr[0] - log_snr[1] < 0.01 - 1e-9:
             raise ValueError(f"log_snr must fall by at least 0.01, from that of z_s to that of z_t, got {log_snr}")
-        if task is None:
-            task = (
-                "find a step back with two humps. Then shrink the step until no eye can tell the exact curve from the "
-                "Gaussian: how many such steps would fit between log-SNR 8 and −8?"
-            )
-        elif not isinstance(task, str):
-            raise TypeError(f'task must be a string, "" for none, got {task!r:.60}')
+        task = sentence(
+            task,
+            "find a step back with two humps. Then shrink the step until no eye can tell the exact curve from the "
+            "Gaussian: how many such steps would fit between log-SNR 8 and −8?",
+        )
         super().__init__(
             means=means, stds=stds, weights=weights, log_snr=log_snr, z=z, initial=[*log_snr, z], task=task
         )
