@@ -535,6 +535,9 @@ def test_statistic_of_a_classifier_is_the_area_under_its_curve():
     expected = scipy.stats.mannwhitneyu(p[is_a], p[~is_a], alternative="greater").pvalue
     assert result.p_value == pytest.approx(expected, abs=0.01 + expected / 4)
     assert result.permuted.mean().item() == pytest.approx(0.5, abs=0.01)
+    first = judge.seen  # of a random half: the order of the examples may mean something
+    two_sample_test(a, b, "classifier", 5, classifier=judge, seed=1)
+    assert judge.seen != first
 
 
 def test_two_sample_test_is_from_its_seed_and_leaves_all_as_it_was():

@@ -344,15 +344,12 @@ def test_training_with_labels_finds_each_mean():
     with seeded(0):
         y = torch.randint(2, (2000,))
         x = torch.randn(2000, 1) * 0.5 + torch.tensor([[-1.0], [3.0]])[y]
-        model = GAN((1,), None, latent=2, hidden=(32,), penalty="r1", weight=0.3, condition=2)
+        model = GAN((1,), None, latent=2, hidden=(32,), penalty="r1", condition=2)
         fit(model, (x, y), steps=1200, lr=3e-3, average=0.99, device="cpu", progress=False)
         for label, mean in ((0, -1.0), (1, 3.0)):
             drawn = model.sample(2000, torch.full((2000,), label))
             assert drawn.mean().item() == pytest.approx(mean, abs=0.2)
             assert drawn.std().item() == pytest.approx(0.5, abs=0.2)
-
-
-# RING
 
 
 @pytest.mark.parametrize(
