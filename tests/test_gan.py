@@ -345,7 +345,8 @@ def test_training_with_labels_finds_each_mean():
         y = torch.randint(2, (2000,))
         x = torch.randn(2000, 1) * 0.5 + torch.tensor([[-1.0], [3.0]])[y]
         model = GAN((1,), None, latent=2, hidden=(32,), penalty="r1", condition=2)
-        fit(model, (x, y), steps=1200, lr=3e-3, average=0.99, device="cpu", progress=False)
+        settings = {"steps": 1200, "schedule": "cosine", "average": 0.99, "device": "cpu", "progress": False}
+        fit(model, (x, y), lr={"critic": 3e-3, "generator": 1e-3}, **settings)
         for label, mean in ((0, -1.0), (1, 3.0)):
             drawn = model.sample(2000, torch.full((2000,), label))
             assert drawn.mean().item() == pytest.approx(mean, abs=0.2)
