@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -44,18 +44,25 @@ class MLP(nn.Module):
     """Fully connected layers: x, of `inputs` numbers each, and y (B, condition) or None → (B, outputs).
 
     `hidden` are the widths of the layers between. The last layer starts at zero, so that what it parametrises starts
-    as the same for all inputs. While training, `dropout` is the share of hidden units that are zero.
+    as the same for all inputs. While training, `dropout` is the share of hidden units that are zero. `activation` is
+    what makes the module between two layers.
 
     >>> MLP(3, 2, hidden=(16,))(torch.randn(5, 3))[0].tolist()
     [0.0, 0.0]
     """
 
     def __init__(
-        self, inputs: int, outputs: int, hidden: Sequence[int] = (64, 64), condition: int = 0, dropout: float = 0.0
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: Sequence[int] = (64, 64),
+        condition: int = 0,
+        dropout: float = 0.0,
+        activation: Callable[[], nn.Module] = nn.SiLU,
     ):
         super().__init__()
         widths, after = [inputs + condition, *hidden], [nn.Dropout(dropout)] if dropout else []
-        layers = [layer for pair in itertools.pairwise(widths) for layer in (nn.Linear(*pair), nn.SiLU(), *after)]
+        layers = [layer for pair in itertools.pairwise(widths) for layer in (nn.Linear(*pair), activation(), *after)]
         self.layers = nn.Sequential(*layers, zero(nn.Linear(widths[-1], outputs)))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:

@@ -1,17 +1,35 @@
 """evaluate, bounds, aggregate posterior: numbers with a closed form, their kind, and nothing changed on the way."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.distributions import Independent, Normal
 
-from dgmlite.evaluation import Evaluation, aggregate_posterior, elbo, evaluate, iwae, mmd
+from dgmlite.data import ring_of_gaussians
+from dgmlite.evaluation import (
+    Evaluation,
+    aggregate_posterior,
+    density_ratio,
+    elbo,
+    evaluate,
+    frechet_distance,
+    iwae,
+    mmd,
+    modes,
+    nearest,
+    precision_recall,
+    two_sample_test,
+)
 from dgmlite.models.flow import Affine, Flow, StandardNormal
 
 
@@ -440,3 +458,208 @@ def test_mmd_by_loops_and_its_bandwidth():
 def test_mmd_refuses_in_one_sentence(arguments, sentence):
     with pytest.raises((TypeError, ValueError), match=sentence):
         mmd(*arguments)
+
+
+X1 = torch.arange(18.0).view(9, 2)
+
+# Two samples.
+
+
+def normal(n, *shape, seed=0, mean=0.0, std=1.0):
+    return mean + std * torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed)).double()
+
+
+@pytest.mark.parametrize("kind, sizes", [("mmd", (20, 30)), ("classifier", (24, 40))])
+def test_p_values_are_uniform_if_the_distributions_are_one_and_small_if_not(kind, sizes):
+    x = normal(200, sum(sizes), 2, seed=1)
+    null, other = [], []
+    for i in range(200):
+        a, b = x[i].split(sizes)
+        null.append(two_sample_test(a, b, kind, permutations=99, seed=i).p_value)
+        if i < 20:
+            other.append(two_sample_test(a + torch.tensor([2.0, 0]), b, kind, permutations=99, seed=i).p_value)
+    jitter = np.random.default_rng(0).uniform(0, 0.01, 200)  # p is one of 0.01, 0.02 … 1
+    assert scipy.stats.kstest(np.array(null) - jitter, "uniform").pvalue > 1e-3
+    assert min(null) >= 0.01 and np.mean(np.array(null) <= 0.05) < 0.11
+    assert np.median(other) <= 0.02
+
+
+def test_statistic_and_permutations_of_mmd_are_those_of_mmd():
+    """Of the sets as given; and the permuted ones, of three and two, are among the ten ways to choose three."""
+    a, b = normal(3, 2, 2, mean=1.0), normal(2, 2, 2, seed=1)
+    result = two_sample_test(a, b, bandwidth=1.5, permutations=200)
+    assert result.statistic == pytest.approx(mmd(a, b, 1.5), abs=1e-12)
+    x, every = torch.cat((a, b)), []
+    for some in itertools.combinations(range(5), 3):
+        others = [i for i in range(5) if i not in some]
+        every.append(mmd(x[list(some)], x[others], 1.5))
+    off = (result.permuted[:, None] - torch.tensor(every, dtype=torch.float64)).abs()
+    assert result.permuted.shape == (200,) and off.min(1).values.max() < 1e-12 and len(off.argmin(1).unique()) == 10
+    reached = (result.permuted >= result.statistic - 1e-12).sum().item()
+    assert result.p_value == (1 + reached) / 201 and 0.05 < result.p_value
+
+
+def test_bandwidth_is_the_median_of_all_pairs_so_that_the_order_of_sets_does_not_matter():
+    a, b = normal(20, 1, std=3.0), normal(30, 1, seed=1)
+    h = np.median(scipy.spatial.distance.pdist(torch.cat((a, b)).numpy()))
+    found = two_sample_test(a, b, permutations=1).statistic
+    assert found == pytest.approx(mmd(a, b, h), rel=1e-2)  # torch takes the lower of two medians
+    assert two_sample_test(b, a, permutations=1).statistic == pytest.approx(found, rel=1e-12)
+
+
+def test_statistic_of_a_classifier_is_the_area_under_its_curve():
+    """By scikit-learn, on the halves that it did not see; permuted ones are those of Mann and Whitney."""
+
+    class Seen:
+        def get_params(self, deep=True):
+            return {}
+
+        def __sklearn_clone__(self):
+            return self
+
+        def fit(self, x, y):
+            self.seen = {v.item() for v in x[:, 0]}
+            return self
+
+        def predict_proba(self, x):
+            self.asked = x[:, 0]
+            p = np.round(1 / (1 + np.exp(-x[:, 0])), 1)  # with ties
+            return np.stack((1 - p, p), 1)
+
+    a, b, judge = normal(50, 1, mean=0.7), normal(31, 1, seed=1), Seen()
+    result = two_sample_test(a, b, "classifier", 5000, classifier=judge)
+    assert len(judge.seen) == 25 + 16 and not judge.seen & set(judge.asked.tolist())
+    is_a = np.isin(judge.asked, a.numpy())
+    p = judge.predict_proba(judge.asked[:, None])[:, 1]
+    assert is_a.sum() == 25 and result.statistic == pytest.approx(roc_auc_score(is_a, p), abs=1e-12)
+    expected = scipy.stats.mannwhitneyu(p[is_a], p[~is_a], alternative="greater").pvalue
+    assert result.p_value == pytest.approx(expected, abs=0.01 + expected / 4)
+    assert result.permuted.mean().item() == pytest.approx(0.5, abs=0.01)
+    first = judge.seen  # of a random half: the order of the examples may mean something
+    two_sample_test(a, b, "classifier", 5, classifier=judge, seed=1)
+    assert judge.seen != first
+
+
+def test_two_sample_test_is_from_its_seed_and_leaves_all_as_it_was():
+    a, b = normal(20, 2), normal(20, 2, seed=1)
+    before = torch.get_rng_state()
+    for kind in ("mmd", "classifier"):
+        one, same, other = (two_sample_test(a, b, kind, 50, seed=seed) for seed in (0, 0, 1))
+        assert torch.equal(one.permuted, same.permuted) and not torch.equal(one.permuted, other.permuted)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("sizes", [(20_000, 20_000), (20_000, 5000)])
+def test_density_ratio_of_normal_variables(sizes):
+    """N(1, 4) against N(0, 1) has log r = −log 2 − (x − 1)² / 8 + x² / 2, however many there are of each."""
+    a, b = normal(sizes[0], 1, mean=1.0, std=2.0), normal(sizes[1], 1, seed=1)
+    log_r, x = density_ratio(a, b), torch.linspace(-2, 3, 11).double()[:, None]
+    expected = -math.log(2) - (x - 1) ** 2 / 8 + x**2 / 2
+    assert log_r(x).shape == (11,) and (log_r(x) - expected[:, 0]).abs().max() < 0.15
+    assert log_r(a).mean().item() == pytest.approx(1.5 + 0.5 - math.log(2), abs=0.1)  # KL in closed form
+    forest = density_ratio(a, b, RandomForestClassifier(min_samples_leaf=200, random_state=0))(x[3:-3])
+    assert (forest - expected[3:-3, 0]).abs().max() < 0.5 and density_ratio(a, b)(x.float()).dtype == torch.float64
+
+
+def test_density_ratio_of_several_dimensions_is_finite_far_away():
+    a, b = normal(2000, 1, 2, 2, mean=0.3), normal(2000, 1, 2, 2, seed=1)
+    log_r = density_ratio(a, b)
+    x = normal(100, 1, 2, 2, seed=2)
+    assert np.corrcoef(log_r(x), x.flatten(1).sum(1))[0, 1] > 0.9
+    assert log_r(1e6 * x).isfinite().all()
+
+
+# Samples against modes and data.
+
+
+def test_modes_by_hand():
+    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    x = torch.tensor([[0.0, 1.0], [0.5, 0.0], [9.5, 0.0], [5.0, 5.0], [0.0, 1.01]])
+    found = modes(x, centres, 1.0)
+    assert (found.covered, found.good, found.counts.tolist()) == (2, 0.6, [2, 1, 0])
+    assert modes(x, centres, 1.0, least=2).covered == 1
+    assert modes(x, centres, 0.1).covered == 0 and modes(x, centres, 100).good == 1
+
+
+def test_modes_of_true_samples_of_a_ring():
+    ring = ring_of_gaussians(8, 2.0, 0.05)
+    found = modes(ring.sample(20_000), ring.centres, 0.15)
+    assert found.covered == 8 and found.good == pytest.approx(1 - math.exp(-4.5), abs=0.003)
+    assert scipy.stats.chisquare(found.counts).pvalue > 1e-3
+
+
+def test_nearest_by_scipy():
+    x, train = torch.randn(700, 1, 2, 2), torch.randn(300, 1, 2, 2)
+    expected = scipy.spatial.cKDTree(train.flatten(1).double()).query(x.flatten(1).double())
+    distance, index = nearest(x, train)
+    np.testing.assert_allclose(distance, expected[0])
+    assert index.tolist() == expected[1].tolist()
+    distance, index = nearest(train, train)
+    assert distance.max() == 0 and index.tolist() == list(range(300))
+    levels = torch.randint(17, (40, 3))
+    assert nearest(levels[:1], levels)[0].item() == 0
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_precision_and_recall_by_loops(k):
+    samples, real = normal(600, 2, std=0.7).numpy(), normal(40, 2, seed=1).numpy()
+
+    def share(some, others):
+        radius = [sorted(np.linalg.norm(o - p) for p in others)[k] for o in others]
+        return np.mean([any(np.linalg.norm(s - o) <= r for o, r in zip(others, radius)) for s in some])
+
+    found = precision_recall(torch.tensor(samples), torch.tensor(real), k)
+    assert found == pytest.approx((share(samples, real), share(real, samples)))
+
+
+def test_precision_falls_with_bad_samples_and_recall_with_missing_modes():
+    ring = ring_of_gaussians(8, 2.0, 0.05)
+    real, other = ring.sample(1000, seed=0), ring.sample(1000, seed=1)
+    precision, recall = precision_recall(other, real)
+    assert 0.9 < precision < 1 and 0.9 < recall < 1
+    right = other[other[:, 0] > 1.75]  # one mode of eight
+    precision, recall = precision_recall(right, real)
+    assert precision > 0.9 and recall == pytest.approx((real[:, 0] > 1.75).double().mean().item(), abs=0.03)
+    precision, recall = precision_recall(torch.cat((other, torch.rand(1000, 2).double() - 0.5)), real)
+    assert precision == pytest.approx(0.5, abs=0.06) and recall > 0.9
+
+
+def test_frechet_distance_by_scipy_and_in_closed_form():
+    a, b = normal(500, 3) @ normal(3, 3, seed=2), normal(300, 3, seed=1) + 1
+    Sa, Sb = np.cov(a.numpy().T), np.cov(b.numpy().T)
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(Sa + Sb - 2 * scipy.linalg.sqrtm(Sa @ Sb).real)
+    assert frechet_distance(a, b) == pytest.approx(expected.item(), rel=1e-9)
+    assert frechet_distance(b, a) == pytest.approx(expected.item(), rel=1e-9)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 2).double()  # covariance 4/3 in each dimension
+    a, b = corners * torch.tensor([3.0, 1.0]) + 5, corners * torch.tensor([1.0, 2.0])
+    assert frechet_distance(a, b) == pytest.approx(50 + 4 / 3 * ((3 - 1) ** 2 + (1 - 2) ** 2))
+    assert frechet_distance(a[:, :1].repeat(1, 3), b[:, :1].repeat(1, 3)) == pytest.approx(3 * (25 + 4 / 3 * 4))
+
+
+@pytest.mark.parametrize(
+    "call, sentence",
+    [
+        (lambda: two_sample_test(X1, X1, "ks"), "kind must be 'mmd' or 'classifier', got 'ks'"),
+        (lambda: two_sample_test(X1, X1, permutations=0), "permutations must be at least 1"),
+        (lambda: two_sample_test(X1, X1, bandwidth=0.0), "bandwidth must be a finite number"),
+        (lambda: two_sample_test(0 * X1, 0 * X1), "a and b must hold different examples"),
+        (lambda: two_sample_test(X1, X1[:, :1]), "a and b must hold examples of the same shape"),
+        (lambda: two_sample_test(X1[:3], X1, "classifier"), "at least 4 examples for a classifier, got 3 and 9"),
+        (lambda: two_sample_test(X1, X1, seed=-1), "seed must"),
+        (lambda: density_ratio(X1, X1[:1]), "b must be a tensor of at least two examples"),
+        (lambda: density_ratio(None, X1), "a must be a tensor"),
+        (lambda: density_ratio(X1, X1, "forest"), "classifier must have fit and predict_proba"),
+        (lambda: density_ratio(X1, X1)(X1[0]), r"x must be a tensor of shape \(B, 2\)"),
+        (lambda: modes(X1, X1, -1), "radius must be a finite number"),
+        (lambda: modes(X1, X1, 1, least=0), "least must be at least 1"),
+        (lambda: modes(X1, X1[:0], 1), "centres must be a tensor of at least one example"),
+        (lambda: nearest(X1 / 0, X1), "samples holds NaN"),
+        (lambda: precision_recall(X1, X1[:3]), "k must be less than the number of samples, 9, and of real ones, 3"),
+        (lambda: precision_recall(X1, X1, 0), "k must be at least 1"),
+        (lambda: frechet_distance(X1, X1[:, :1]), "examples of the same shape"),
+    ],
+)
+def test_comparing_samples_refuses_in_one_sentence(call, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        call()

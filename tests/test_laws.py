@@ -36,6 +36,7 @@ from dgmlite.models.flow import (
     Sequential,
     StandardNormal,
 )
+from dgmlite.models.gan import GAN
 from dgmlite.models.vae import VAE, Decoder, LinearVAE
 from dgmlite.networks import MLP, seeded
 
@@ -448,6 +449,25 @@ def learned_noise(size):
     return Sequential(Coupling(size, network), Coupling(size, network, flip=True))
 
 
+class Player(nn.Module):
+    """One side of a game, as a model with a loss."""
+
+    def __init__(self, game, player):
+        super().__init__()
+        self.own, self.player, self.game = game.players[player], player, (game,)  # not a part of this side
+        self.event_shape, self.levels = game.event_shape, game.levels
+
+    def _apply(self, fn, recurse=True):
+        self.game[0]._apply(fn)
+        return self
+
+    def loss(self, x):
+        return self.game[0].loss(x, self.player)
+
+    def sample(self, n):
+        return self.game[0].sample(n)
+
+
 def steps(T, high, low):
     """Few steps, with so much noise in the first that importance weights are even."""
     return Schedule(T, "log-snr", (high, low))
@@ -500,6 +520,9 @@ MODELS = {
     "DDPM-x0": lambda: lively(DDPM((1,), None, schedule=steps(3, 0, -2), predict="x0", hidden=(16,)), 0.03),
     "DDPM-line": lambda: lively(DDPM((1,), None, schedule=steps(12, 1, -6), hidden=(16,)), 0.03),
     "DDPM-simple": lambda: lively(DDPM((2,), 3, schedule=steps(3, 1, -2), weighting="simple", hidden=(8,)), 0.1),
+    "GAN-critic": lambda: Player(lively(GAN((1, 2, 2), 3, hidden=(16,)), 0.3), "critic"),
+    "GAN-generator": lambda: Player(lively(GAN((1, 2, 2), 3, hidden=(16,)), 0.3), "generator"),
+    "GAN-line": lambda: Player(lively(GAN((1,), None, objective="minimax", hidden=(16,)), 0.3), "generator"),
 }
 NOT_EXPRESSIBLE = {
     (law_oracle, "LogisticAR-binary"),  # a linear model of three dimensions reaches few distributions
@@ -969,6 +992,23 @@ def one_term_for_all():
     return ddpm(elbo=elbo)
 
 
+def critic_centred_by_the_batch():
+    class Broken(GAN):
+        def _judge(self, u, y, frozen=False):
+            c = super()._judge(u, y, frozen)
+            return c - c.mean()
+
+    return Player(lively(Broken((1, 2, 2), 3, hidden=(16,)), 0.3), "critic")
+
+
+def critic_not_frozen():
+    class Broken(GAN):
+        def _judge(self, u, y, frozen=False):
+            return super()._judge(u, y)
+
+    return Player(lively(Broken((1, 2, 2), 3, hidden=(16,)), 0.3), "generator")
+
+
 BROKEN = [
     (law_normalisation, leaky, "sum to"),
     (law_normalisation, leaky_beside_the_gradient, "sum to"),
@@ -1011,11 +1051,13 @@ BROKEN = [
     (law_gradients, dead_layer, "no gradient reaches"),
     (law_gradients, unused_parameter, "no gradient reaches forgotten"),
     (law_gradients, network_in_a_list, "not among the model's parameters"),
+    (law_gradients, critic_not_frozen, "not among the model's parameters"),
     (law_no_mutation, masking_weight_data, "has changed"),
     (law_no_mutation, initialised_in_forward, "two calls"),
     (law_no_mutation, actnorm_initialised_again, "has changed"),
     (law_batch, batch_centred, "not close"),
     (law_batch, loss_times_batch_size, "not close"),
+    (law_batch, critic_centred_by_the_batch, "not close"),
     (law_bounds, posterior_mean, "ELBO"),
     (law_bounds, variance_for_deviation, "ELBO"),
     (law_bounds, prior_constant_forgotten, "ELBO"),
