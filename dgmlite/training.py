@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -45,6 +45,7 @@ def fit(
     batch_size: int = 100,
     lr: float | dict[str, float] = 1e-3,
     schedule: str = "constant",
+    betas: tuple[float, float] = (0.9, 0.999),
     patience: int | None = None,
     average: float | None = None,
     steps_per_player: dict[str, int] | None = None,
@@ -67,6 +68,8 @@ def fit(
     - schedule: "constant", or "cosine": the learning rate rises in a straight line to `lr` over the first twentieth of
       the steps and falls along half a cosine to 0 at the end (Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5). The
       number of steps is then part of the run, and a checkpoint is continued with the same one only.
+    - betas: Adam's, how much of the mean slope and of the mean square stays in each step. In a game the slopes turn, and
+      a long memory of them leads astray: 0 to 0.5 is usual for the first (Radford et al. 2016, arXiv:1511.06434, 4).
     - average: the decay d of w̄ ← d·w̄ + (1 − d)·w after each step; validation and the final weights then use w̄.
     - A game is a model with `players` (name → parameters or module) and `loss(x, player)`. The players take turns of
       `steps_per_player[name]` steps (1), each on the next batch, the weights of the others frozen; `lr` may be a dict.
@@ -98,6 +101,9 @@ def fit(
     per_epoch = len(data[0]) // batch_size
     total = per_epoch * checks.positive_int("epochs", epochs) if steps is None else checks.positive_int("steps", steps)
     patience = math.inf if patience is None else checks.positive_int("patience", patience)
+    if not isinstance(betas, Sequence) or len(betas) != 2:
+        raise TypeError(f"betas must be a pair of numbers from 0 to less than 1, got {betas!r}")
+    betas = [checks.finite_number("each of betas", beta, 0, 1) for beta in betas]
     average = checks.finite_number("average", 0 if average is None else average, 0, 1)
     seed = checks.positive_int("seed", seed, 0)
     device, home = _device(device), next(model.parameters()).device
@@ -105,6 +111,7 @@ def fit(
         (schedule not in list(_PACES), f"schedule must be {' or '.join(map(repr, _PACES))}, got {schedule!r}"),
         (seed >= 2**63, f"seed must be less than 2**63, got {seed}"),
         (on_epoch and not callable(on_epoch), f"on_epoch must be a function of (model, history), got {on_epoch!r}"),
+        (1 in betas, f"each of betas must be less than 1, or the first slope stays for ever, got {betas}"),
         (average == 1, "average must be less than 1, or the first weights stay for ever; 0.99 to 0.9999 is usual"),
         (patience < math.inf and not held_out, "patience counts epochs by validation: pass valid as well"),
         (held_out and None not in players, "a game has no one loss by which valid could choose: leave valid out"),
@@ -116,7 +123,7 @@ def fit(
     if checkpoint is not None:
         fixed = total if steps or schedule != "constant" else None  # else more epochs may follow
         settings = {"batch_size": batch_size, "steps": fixed, "lr": list(rates.values()), "turns": turns}
-        settings |= {"schedule": schedule, "average": average, "seed": seed}
+        settings |= {"schedule": schedule, "betas": betas, "average": average, "seed": seed}
         settings |= {"device": device.type, "bf16": bool(bf16), "compile": bool(compile)}
         file = Checkpoint(checkpoint, settings, model, data, held_out)
         saved = file.read()
@@ -131,7 +138,7 @@ def fit(
                 some = torch.randperm(len(data[0]))[:batch_size].to(device)
                 _call(model.initialise, [tensor[some] for tensor in data])
             loss_of = torch.compile(model.loss) if compile else model.loss
-            state = _State(model, players, rates, lambda step: _PACES[schedule](step, total), average, generators)
+            state = _State(model, players, rates, lambda step: _PACES[schedule](step, total), betas, average, generators)
             if saved:
                 state.load(*saved)
             history, began = state.history, began - state.history.seconds
@@ -326,9 +333,9 @@ def _device(device):
 class _State:
     """What a checkpoint must hold for training to continue exactly: `save` gives it, `load` takes it back."""
 
-    def __init__(self, model, players, rates, pace, average, generators):
+    def __init__(self, model, players, rates, pace, betas, average, generators):
         self.model, self.players, self.rates, self.pace, self.generators = model, players, rates, pace, generators
-        self.optimisers = {k: torch.optim.Adam(players[k], lr=rates[k], fused=True) for k in players}
+        self.optimisers = {k: torch.optim.Adam(players[k], lr=rates[k], betas=betas, fused=True) for k in players}
         self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average)) if average else None
         self.kept = self.averaged.module if average else model  # whose weights are validated, shown and returned
         self.history, self.best, self.step = History(), {}, 0

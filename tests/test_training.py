@@ -201,6 +201,25 @@ def test_the_cosine_of_a_few_steps_and_of_a_game():
     assert used == pytest.approx([share * (1 + i % 2) for i, share in enumerate(shares)])
 
 
+def test_betas_are_adams():
+    """The first two steps by hand, Kingma & Ba 2015, algorithm 1."""
+    x, betas, rate, slopes = points(10), (0.3, 0.6), 0.1, []
+
+    class Recording(Plain):
+        def loss(self, x):
+            value = super().loss(x)
+            slopes.append(torch.autograd.grad(value.mean(), list(self.parameters()), retain_graph=True))
+            return value
+
+    model = Recording().double()
+    before = [p.detach().clone() for p in model.parameters()]
+    quiet(model, x, epochs=2, batch_size=10, lr=rate, betas=betas)
+    for p, w, g, h in zip(model.parameters(), before, *slopes):
+        first = w - rate * g / (g.abs() + 1e-8)
+        m, v = 0.7 * (0.3 * g + h) / (1 - 0.3**2), 0.4 * (0.6 * g**2 + h**2) / (1 - 0.6**2)
+        torch.testing.assert_close(p.detach(), first - rate * m / (v.sqrt() + 1e-8))
+
+
 def test_validation_sees_the_average():
     v, seen = points(50, seed=1), []
     history = quiet(Plain(), points(), v, epochs=3, lr=0.1, average=0.9, on_epoch=lambda m, h: seen.append(m.loss(v)))
@@ -450,6 +469,7 @@ def test_initialise_is_not_called_on_resume(tmp_path):
         (dict(lr=1e-3), "lr"),
         (dict(batch_size=20), "batch_size"),
         (dict(average=None), "average"),
+        (dict(betas=(0.5, 0.999)), "betas"),
         (dict(seed=1), "seed"),
         (dict(bf16=True), "bf16"),
         (dict(schedule="cosine"), "steps, schedule"),
@@ -689,6 +709,7 @@ bad = {
     "schedule": st.one_of(st.text(), st.sampled_from([None, 1, 0.5, [], "Cosine", "linear"])),
     "patience": st.one_of(integers, st.integers()),  # without valid
     "average": st.one_of(unreal, st.floats(min_value=1)),
+    "betas": st.one_of(unreal, st.floats(), st.tuples(st.floats(min_value=1), st.just(0.9)), st.just((0.9,))),
     "steps_per_player": st.one_of(st.dictionaries(st.text(), st.integers(), min_size=1), st.integers(max_value=-1)),
     "device": st.sampled_from(["", "gpu", "cuda:99", "meta", 99, -1, [], 1.5]),
     "checkpoint": st.sampled_from([3, "/", [], 1.5]),
