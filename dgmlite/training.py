@@ -1,6 +1,7 @@
 """The training loop: one function, for models with a loss and for games between players."""
 
 import contextlib
+import functools
 import math
 import os
 import statistics
@@ -68,8 +69,8 @@ def fit(
     - schedule: "constant", or "cosine": the learning rate rises in a straight line to `lr` over the first twentieth of
       the steps and falls along half a cosine to 0 at the end (Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5). The
       number of steps is then part of the run, and a checkpoint is continued with the same one only.
-    - betas: Adam's, how much of the mean slope and of the mean square stays in each step. In a game the slopes turn, and
-      a long memory of them leads astray: 0 to 0.5 is usual for the first (Radford et al. 2016, arXiv:1511.06434, 4).
+    - betas: Adam's, how much of the mean slope and of the mean square stays in each step. In a game the slopes turn,
+      and a long memory of them leads astray: 0 to 0.5 is usual for the first (Radford et al. 2016, arXiv:1511.06434).
     - average: the decay d of w̄ ← d·w̄ + (1 − d)·w after each step; validation and the final weights then use w̄.
     - A game is a model with `players` (name → parameters or module) and `loss(x, player)`. The players take turns of
       `steps_per_player[name]` steps (1), each on the next batch, the weights of the others frozen; `lr` may be a dict.
@@ -138,7 +139,8 @@ def fit(
                 some = torch.randperm(len(data[0]))[:batch_size].to(device)
                 _call(model.initialise, [tensor[some] for tensor in data])
             loss_of = torch.compile(model.loss) if compile else model.loss
-            state = _State(model, players, rates, lambda step: _PACES[schedule](step, total), betas, average, generators)
+            pace = functools.partial(_PACES[schedule], total=total)
+            state = _State(model, players, rates, pace, betas, average, generators)
             if saved:
                 state.load(*saved)
             history, began = state.history, began - state.history.seconds

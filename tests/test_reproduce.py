@@ -12,7 +12,9 @@ from dgmlite.reproduce import __main__ as command
 from dgmlite.reproduce import digits_autoregressive as table
 from dgmlite.reproduce import digits_diffusion as diffusion
 from dgmlite.reproduce import digits_flows as flows
+from dgmlite.reproduce import digits_gan as gans
 from dgmlite.reproduce import digits_vae as vaes
+from dgmlite.reproduce import ring_gan as rings
 
 STORED = reproduce.results("digits_autoregressive")
 ASKED = {
@@ -121,6 +123,69 @@ def test_a_diffusion_model_comes_out_again():
     again = diffusion.train(("size", 125, 0))
     for part in ("train", "test"):
         assert again[part] == pytest.approx(DIFFUSION["sizes"]["125"][part]["all"][0], abs=1.0)
+
+
+RINGS, GANS = reproduce.results("ring_gan"), reproduce.results("digits_gan")
+
+
+def test_a_penalty_mends_the_ring_and_no_penalty_loses_modes():
+    rows = RINGS["models"]
+    assert list(rows) == list(rings.MODELS) and RINGS["seeds"] >= 5
+    mended = zip(*(rows["R1"][key]["all"] for key in ("modes", "good")))
+    assert sum(found == 8 and good >= 0.95 for found, good in mended) >= 4
+    assert max(rows["no penalty"]["modes"]["all"]) < 8 and rows["no penalty"]["good"]["mean"] > 0.9
+    assert min(rows["grid, R1"]["modes"]["all"]) >= 24
+
+
+def test_scores_of_the_gan_are_as_good_as_asked():
+    row = GANS["models"]["GAN"]
+    assert len(row["test, MMD²"]["all"]) == GANS["seeds"] >= 5 and row["seconds"]["mean"] <= 60
+    assert row["test, MMD²"]["mean"] <= 1.5 * row["training images: MMD²"]["mean"]
+    assert min(row["test, precision"]["mean"], row["test, recall"]["mean"]) >= 0.6
+    assert min(row["test, classes"]["all"]) == 10 and min(row["test, entropy"]["all"]) >= 0.98
+    new = row["validation images: nearest training image"]["mean"]
+    assert min(row["test, nearest training image"]["all"]) >= new
+
+
+def test_every_row_of_the_gans_is_there():
+    assert list(GANS["models"]) == list(gans.MODELS) and [int(s) for s in GANS["sizes"]] == list(gans.SIZES[:-1])
+
+
+def test_what_scores_of_samples_see():
+    """Copies are seen by the distance to training images only, a missing class by the entropy."""
+    data = digits()
+    sets, score = gans.others(data), gans.Scores(data)
+    real, copies, fewer = (score(sets[name], data.test.x) for name in ("training images", "memorised", "without nines"))
+    assert copies["nearest training image"] == 0 and copies["MMD²"] == pytest.approx(real["MMD²"], abs=2e-3)
+    assert real["entropy"] > 0.999 and fewer["entropy"] < 0.97
+    stored = GANS["models"]["GAN"]["memorised: precision"]["mean"]
+    assert copies["precision"] == pytest.approx(stored, abs=0.02)
+
+
+def test_parzen_window_by_loops():
+    data = digits()
+    samples, valid, real = (part.x[:5] for part in (data.train, data.valid, data.test))
+    best = max(
+        gans.WIDTHS.tolist(),
+        key=lambda width: sum(_bumps(x, samples, width) for x in valid),
+    )
+    expected = sum(_bumps(x, samples, best) for x in real) / 5
+    assert gans.parzen(samples, valid, real) == pytest.approx(expected)
+
+
+def _bumps(x, samples, width):
+    densities = [
+        math.prod(math.exp(-(((a - b) / 16) ** 2) / 2 / width**2) / math.sqrt(2 * math.pi) / width for a, b in pairs)
+        for pairs in (zip(x.flatten().tolist(), s.flatten().tolist()) for s in samples)
+    ]
+    return math.log(max(sum(densities) / len(densities), 1e-300))
+
+
+@pytest.mark.slow
+def test_a_gan_comes_out_again():
+    again = gans.train(("size", 125, 0))
+    for key, tolerance in (("test, precision", 0.1), ("test, recall", 0.1), ("test, nearest training image", 2)):
+        assert again[key] == pytest.approx(GANS["sizes"]["125"][key]["all"][0], abs=tolerance)
 
 
 @pytest.mark.parametrize("name, nats", ASKED.items())

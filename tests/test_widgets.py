@@ -1,5 +1,6 @@
 """Widgets without a browser: what Python promises before anything is drawn."""
 
+import base64
 import functools
 import json
 import re
@@ -7,17 +8,19 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgmlite import widgets
+from dgmlite import evaluation, widgets
 from dgmlite.models.autoregressive import CausalConv
 from dgmlite.models.vae import Decoder
 from dgmlite.widgets import (
     Bend,
     Completion,
     Diffusion,
+    Duel,
     ElboSplit,
+    Game,
     JointTable,
     LatentPad,
     LatentPlane,
@@ -27,9 +30,11 @@ from dgmlite.widgets import (
     ReceptiveField,
     Reparameterise,
     ReverseStep,
+    Scores,
     SurpriseEntropy,
     TwoDensities,
 )
+from dgmlite.widgets.scores import scores
 
 CODES = (Decoder((1, 4, 4), 3, 2, hidden=(4,)).state_dict(), np.zeros((5, 2)), np.ones((5, 2)))
 STATE = CausalConv((1, 4, 4), levels=3, channels=4, dilations=(1, 2)).state_dict()
@@ -47,6 +52,8 @@ def plane(models=None, shape=(4, 4), levels=3, **more):
 
 ALL = [SurpriseEntropy, JointTable, RangeCoder, TwoDensities, ReceptiveField, completion, LatentPad, Morph, Bend]
 ALL += [plane, ElboSplit, Reparameterise, Noising, ReverseStep, Diffusion]
+ALL += [Duel, Scores]
+ALL += [Game]
 JUNK = st.one_of(
     st.none(), st.text(max_size=3), st.floats(), st.integers(), st.lists(st.floats(), max_size=9),
     st.lists(st.lists(st.floats(-1, 2), max_size=5), max_size=5), st.lists(st.text(max_size=2), max_size=4),
@@ -128,6 +135,42 @@ BAD = [
     (completion, {"y": 1}, "y must be given exactly if"),
     (completion, {"kept": 17}, "kept must be at most 16"),
     (completion, {"examples": [[3] * 16]}, "16 integer levels 0..2"),
+    (Game, {"data": "rings"}, "data must be 'ring', 'two', 'one', 'spiral' or centres, got 'rings'"),
+    (Game, {"data": [[0, 3]]}, r"centres of shape \(K, 2\), 1 ≤ K ≤ 40, from −2.7 to 2.7"),
+    (Game, {"data": np.zeros((41, 2))}, "1 ≤ K ≤ 40"),
+    (Game, {"data": [[0.0, np.nan]]}, "data contains NaN"),
+    (Game, {"std": 0.01}, "std must be a finite number between 0.05 and 0.5"),
+    (Game, {"objective": "saturating"}, "objective must be 'minimax' or"),
+    (Game, {"penalty": "l2"}, "penalty must be None or 'r1' or 'gradient'"),
+    (Game, {"weight": -1}, "weight must be"),
+    (Game, {"lr": {"critic": 1}}, "lr must be a finite number between 1e-05 and 0.1"),
+    (Game, {"lr": {"judge": 0.1}}, "lr must be a number or a dict by player"),
+    (Game, {"steps_per_player": {"critic": 2}}, "steps_per_player must be critic : generator = 1 : 0, .*, got 2 : 1"),
+    (Game, {"hidden": (128, 128)}, "hidden must be 1 to 3 layers of at most 64 each"),
+    (Game, {"hidden": ()}, "hidden must be 1 to 3 layers"),
+    (Game, {"latent": 17}, "latent must be at most 16"),
+    (Game, {"batch": 30}, "batch must be a multiple of 4"),
+    (Game, {"seed": -1}, "seed must be"),
+    (Game, {"task": 3}, "task must be a string"),
+    (Duel, {"p": [(1, 0)]}, r"p must be one or two \(weight, mean, std\), got shape \(1, 2\)"),
+    (Duel, {"p": [(0.5, 0, 1)]}, "weights of p must sum to 1, got 0.5"),
+    (Duel, {"p": [(1, 9, 1)]}, "the mean in p must be a finite number between -4 and 8"),
+    (Duel, {"p": [(1.5, 0, 1), (-0.5, 0, 1)]}, "the weight in p"),
+    (Duel, {"q": (0, 0.1)}, "the std in q must be a finite number between 0.3 and 2"),
+    (Duel, {"q": 3}, r"q must be \(mean, std\)"),
+    (Duel, {"strength": 1.1}, "strength must be a finite number between 0 and 1"),
+    (Duel, {"task": 3}, "task must be a string"),
+    (Scores, {"centres": [(0, 0)]}, r"centres must have shape \(K, 2\), 2 ≤ K ≤ 8"),
+    (Scores, {"centres": [(0, 0), (4, 0)]}, "from −3 to 3"),
+    (Scores, {"centres": [(0, 0), (1, 0)]}, "at least 6 std = 1.5 apart, the closest are 1"),
+    (Scores, {"n": 301}, "n must be at most 300"),
+    (Scores, {"n": 19}, "n must be at least 20"),
+    (Scores, {"k": 0}, "k must be at least 1"),
+    (Scores, {"memorised": 50}, "memorised must be a finite number between 0 and 1"),
+    (Scores, {"dropped": 6}, "dropped must leave one of the 6 modes, got 6"),
+    (Scores, {"noise": -1}, "noise must be"),
+    (Scores, {"shrink": "all"}, "shrink must be a number"),
+    (Scores, {"seed": 0.5}, "seed must be an integer"),
 ]
 
 
@@ -138,6 +181,7 @@ def test_bad_input_is_answered_with_a_sentence(widget, arguments, sentence):
 
 
 @pytest.mark.parametrize("widget", ALL)
+@settings(deadline=None)  # Scores draws its honest sets
 @given(junk=JUNK)
 def test_junk_never_fails_deep_inside(widget, junk):
     try:
@@ -145,6 +189,7 @@ def test_junk_never_fails_deep_inside(widget, junk):
     except (ValueError, TypeError) as error:
         firsts = (
             "probabilities joint text p each the fields state states images handles z models coefficients means stds"
+            " centres data"
         )
         assert str(error).split()[0] in firsts.split(), str(error)
 
@@ -154,3 +199,21 @@ def test_bad_values_are_refused_later_too():
     with pytest.raises(ValueError, match="sum to 1"):
         widget.probabilities = [0.5, 0.4, 0.0, 0.0]
     assert widget.probabilities == [0.5, 0.25, 0.15, 0.1]
+
+
+def test_ranges_of_scores_are_those_of_honest_samples():
+    """Of real points the scores are the library's; of further honest sets about one in twenty lies outside."""
+    widget = Scores(seed=3, n=60)
+    table, centres = np.frombuffer(base64.b64decode(widget.table)).reshape(60, 12), np.array(widget.centres)
+    train, test = table[:, :2], table[:, 3:5]
+    pair = torch.tensor(train), torch.tensor(test)
+    assert widget.real[:2] == pytest.approx(evaluation.precision_recall(*pair), abs=1e-12)
+    assert widget.real[2:4] == pytest.approx([f(*pair) for f in (evaluation.mmd, evaluation.frechet_distance)])
+    assert widget.real[4] == 6 and widget.real[6] == 1 and sorted(table[:, 11]) == list(range(60))
+    rng, outside = np.random.default_rng(99), []
+    for _ in range(100):
+        samples = centres[rng.integers(6, size=60)] + 0.25 * rng.standard_normal((60, 2))
+        values = scores(samples, train, test, centres, 0.25, 3)
+        outside.append([not low <= value <= high for value, (low, high) in zip(values, widget.honest)])
+    assert 0.005 < np.mean(outside) < 0.1
+    assert np.allclose(np.linalg.norm(table[:, :2] - centres[table[:, 2].astype(int)], axis=1).mean(), 0.313, atol=0.05)

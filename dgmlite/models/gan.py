@@ -40,9 +40,11 @@ class GAN(nn.Module):
     `penalty`, times `weight`, is added to the critic's loss: "r1", ½ |∇c(x)|² at data, or "gradient", (|∇c(x̂)| − 1)²
     at x̂ = α x + (1 − α) G(z) with one α ~ U(0, 1) for each example.
 
-    - generator(z, y): from z (B, latent) and y (B, condition) or None to as many numbers as x has.
-    - critic(x, y): from (B, *event_shape) to (B, 1). With pack = m it sees m examples at once, in the first axis of the
-      event, and their y: (B / m, m · event_shape[0], …), (B / m, m · condition) → (B / m, 1); B must be a multiple.
+    - generator(z), or with `condition` generator(z, y): from z (B, latent) and y (B, condition) to as many numbers as
+      x has.
+    - critic(x), or critic(x, y): from (B, *event_shape) to (B, 1). With pack = m it sees m examples at once, in the
+      first axis of the event, and their y: (B / m, m · event_shape[0], …), (B / m, m · condition) → (B / m, 1); B must
+      be a multiple.
 
     By default both are MLPs of leaky ReLUs with layers of `hidden`: modes that are narrow beside their distances take
     far longer with smooth units. The critic starts at c = 0, D = ½. No layer may mix the examples
@@ -110,7 +112,7 @@ class GAN(nn.Module):
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return G(z), (B, *event_shape), for z (B, latent), on the scale of the critic, with gradients."""
         z = checks.data(z, (self.latent,), None, "z").to(self.like)
-        u = self.generator(z, checks.condition(y, len(z), self.condition, z, self))
+        u = self.generator(*_given(z, checks.condition(y, len(z), self.condition, z, self)))
         if u.numel() != len(z) * math.prod(self.event_shape):
             raise ValueError(f"generator must return {self.event_shape} for each z, got shape {tuple(u.shape)}")
         u = u.view(len(z), *self.event_shape)
@@ -124,7 +126,7 @@ class GAN(nn.Module):
     def _judge(self, u, y, frozen=False):
         """Return c of what is packed; frozen, with no gradient for the critic's weights, only for u."""
         weights = {name: parameter.detach() for name, parameter in self.critic.named_parameters()} if frozen else {}
-        c = functional_call(self.critic, weights, (u, y))
+        c = functional_call(self.critic, weights, _given(u, y))
         if c.numel() != len(u):
             raise ValueError(f"critic must return one number for each of {len(u)}, got shape {tuple(c.shape)}")
         return c.view(-1)
@@ -177,3 +179,7 @@ class GAN(nn.Module):
         """Return n samples, (n, *event_shape): G(z) of z from N(0, I), for levels rounded to these."""
         z = torch.randn(checks.positive_int("n", n), self.latent, dtype=self.like.dtype, device=self.like.device)
         return self.decode(z, y)
+
+
+def _given(x, y):
+    return (x,) if y is None else (x, y)

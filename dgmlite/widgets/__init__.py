@@ -4,9 +4,11 @@ from dgmlite.widgets.bend import Bend
 from dgmlite.widgets.coder import RangeCoder
 from dgmlite.widgets.completion import Completion
 from dgmlite.widgets.diffusion import Diffusion
+from dgmlite.widgets.duel import Duel
 from dgmlite.widgets.elbo import ElboSplit
 from dgmlite.widgets.entropy import SurpriseEntropy
 from dgmlite.widgets.field import ReceptiveField
+from dgmlite.widgets.game import Game
 from dgmlite.widgets.joint import JointTable
 from dgmlite.widgets.kl import TwoDensities
 from dgmlite.widgets.morph import Morph
@@ -15,12 +17,15 @@ from dgmlite.widgets.pad import LatentPad
 from dgmlite.widgets.plane import LatentPlane
 from dgmlite.widgets.reparam import Reparameterise
 from dgmlite.widgets.reverse_step import ReverseStep
+from dgmlite.widgets.scores import Scores
 
 __all__ = [
     "Bend",
     "Completion",
     "Diffusion",
+    "Duel",
     "ElboSplit",
+    "Game",
     "JointTable",
     "LatentPad",
     "LatentPlane",
@@ -30,6 +35,7 @@ __all__ = [
     "ReceptiveField",
     "Reparameterise",
     "ReverseStep",
+    "Scores",
     "SurpriseEntropy",
     "TwoDensities",
 ]

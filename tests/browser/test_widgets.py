@@ -14,10 +14,21 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from dgmlite import evaluation
 from dgmlite import information as info
 from dgmlite.models.autoregressive import MADE, CausalConv, PixelCNN
+from dgmlite.models.gan import OBJECTIVES
 from dgmlite.networks import seeded
-from dgmlite.widgets import Completion, JointTable, RangeCoder, ReceptiveField, SurpriseEntropy, TwoDensities
+from dgmlite.widgets import (
+    Completion,
+    Duel,
+    JointTable,
+    RangeCoder,
+    ReceptiveField,
+    Scores,
+    SurpriseEntropy,
+    TwoDensities,
+)
 
 playwright = pytest.importorskip("playwright.sync_api")
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,6 +108,10 @@ ALL = [
     Completion(TOLD.state_dict(), (5, 4), 6, (1, 2, 4, 8), y=2, kept=7),
     ReceptiveField(FIELDS, (6, 6), sample=np.arange(36)),
     ReceptiveField(FIELDS, (6, 6), order=SPIRAL),
+    Duel(strength=0.5),
+    Duel([(0.3, -1, 0.4), (0.7, 2, 0.8)], (5, 0.6), strength=0.9),
+    Scores(k=2, dropped=2, noise=0.1),
+    Scores([(-1, 0), (1, 0.5), (0, -2), (2, -2)], n=41, std=0.3, k=5, seed=1, memorised=0.4, shrink=0.5),
 ]
 NAMES = [f"{repr(w).split('(')[0]}-{i}" for i, w in enumerate(ALL)]
 
@@ -243,6 +258,68 @@ def check_field(v, widget):
     assert v["leaks"] == sorted(j for j in range(len(order)) if j not in past and shades[i, j] > 0)
 
 
+def check_duel(v):
+    """The losses are the library's, slopes and pushes their derivatives by autograd, expectations sums over noise."""
+    p, (mean, std) = (torch.tensor(v[name], dtype=torch.float64) for name in "pq")
+    strength, z = v["strength"], torch.linspace(-12, 12, 50_001, dtype=torch.float64)
+    chance = torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
+
+    def log_ratio(x):
+        parts = torch.distributions.Normal(p[:, 1], p[:, 2]).log_prob(x[..., None]) + p[:, 0].log()
+        return parts.logsumexp(-1) - torch.distributions.Normal(mean, std).log_prob(x)
+
+    def under_p(f):
+        return sum(w * (chance * f(m + s * z)).sum() for w, m, s in p)
+
+    def seen(a):  # what a critic of this strength says of JS
+        cost = OBJECTIVES["minimax"][0]
+        nothing = torch.tensor(math.inf, dtype=torch.float64)  # where one part costs nothing
+        real = under_p(lambda x: cost(a * log_ratio(x), -nothing))
+        return math.log(2) - (real + (chance * cost(nothing, a * log_ratio(mean + std * z))).sum()).item() / 2
+
+    assert v["js"] == pytest.approx(seen(1), abs=1e-8)
+    assert v["seen"] == pytest.approx(seen(strength), abs=1e-8)
+    assert v["value"] == pytest.approx(2 * v["seen"] - 2 * math.log(2), abs=1e-12)
+    assert v["seen"] <= v["js"] + 1e-12 and 0 <= v["js"] <= math.log(2)
+    assert v["kl_pq"] == pytest.approx(under_p(log_ratio).item(), rel=1e-8, abs=1e-8)
+    assert v["kl_qp"] == pytest.approx(-(chance * log_ratio(mean + std * z)).sum().item(), rel=1e-8, abs=1e-8)
+    m, x = mean.clone().requires_grad_(), torch.tensor(v["samples"], dtype=torch.float64)
+    np.testing.assert_allclose(stats.norm(mean, std).cdf(x), [0.1, 0.3, 0.5, 0.7, 0.9], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(v["D"], torch.sigmoid(strength * log_ratio(x)), rtol=1e-9, atol=1e-12)
+    slopes = []
+    for n, (key, kind) in enumerate((("minimax", "minimax"), ("nonsaturating", "non-saturating"))):
+        loss = OBJECTIVES[kind][1]
+        (slope,) = torch.autograd.grad((chance * loss(strength * log_ratio(m + std * z))).sum(), m)
+        assert v[key] == pytest.approx(slope.item(), rel=1e-6, abs=1e-9), key
+        at = x.clone().requires_grad_()
+        (push,) = torch.autograd.grad(-loss(strength * log_ratio(at)).sum(), at)
+        np.testing.assert_allclose([pair[n] for pair in v["pushes"]], push, rtol=1e-6, atol=1e-9)
+        slopes.append(v[key])
+    if abs(slopes[1]) > 1e-9:
+        assert v["share"] == pytest.approx(slopes[0] / slopes[1], rel=1e-9)
+
+
+def check_scores(v, widget):
+    """The samples again by numpy, and of them each score by dgmlite.evaluation."""
+    table, centres = np.frombuffer(base64.b64decode(widget.table)).reshape(-1, 12), np.array(widget.centres)
+    train, test, n, kept = table[:, :2], table[:, 3:5], len(table), len(centres) - v["dropped"]
+    mode = np.where(table[:, 5] < kept, table[:, 5], np.floor(table[:, 8] * kept)).astype(int)
+    samples = centres[mode] + (1 - v["shrink"]) * table[:, 6:8]
+    copies = [j for j in table[:, 11].astype(int) if table[j, 2] < kept]
+    for i in range(math.floor(v["memorised"] * n + 0.5)):
+        samples[i] = train[copies[i % len(copies)]]
+    samples += v["noise"] * table[:, 9:11]
+    np.testing.assert_allclose(v["samples"], samples, rtol=0, atol=1e-12)
+    samples, train, test, centres = (torch.tensor(x) for x in (np.array(v["samples"]), train, test, centres))
+    found = evaluation.modes(samples, centres, 3 * widget.std)
+    ratio = evaluation.nearest(samples, train)[0].mean() / evaluation.nearest(test, train)[0].mean()
+    wanted = [*evaluation.precision_recall(samples, test, widget.k), evaluation.mmd(samples, test)]
+    wanted += [evaluation.frechet_distance(samples, test), found.covered, found.good, ratio.item()]
+    np.testing.assert_allclose(v["scores"], wanted, rtol=1e-9, atol=1e-9)
+    for score, (low, high), mark in zip(v["scores"], widget.honest, v["noticed"]):
+        assert mark == ("▼" if score < low - 1e-9 else "▲" if score > high + 1e-9 else "")
+
+
 def check(root, widget):
     """Compare the numbers that the widget shows now with Python's; return them."""
     v = values(root)
@@ -250,11 +327,12 @@ def check(root, widget):
         check_coder(v, widget.probabilities)
     elif name(widget) in INVARIANTS:  # whose numbers have tests of their own
         assert np.isclose(*INVARIANTS[name(widget)](v), rtol=1e-6)
-    elif name(widget) in ("Completion", "ReceptiveField"):
-        {"Completion": check_completion, "ReceptiveField": check_field}[name(widget)](v, widget)
+    elif name(widget) in ("Completion", "ReceptiveField", "Scores"):
+        checks = {"Completion": check_completion, "ReceptiveField": check_field, "Scores": check_scores}
+        checks[name(widget)](v, widget)
     else:
         checks = {"SurpriseEntropy": check_entropy, "JointTable": check_joint, "TwoDensities": check_densities}
-        checks[name(widget)](v)
+        {**checks, "Duel": check_duel}[name(widget)](v)
     return v
 
 
@@ -268,6 +346,7 @@ INVARIANTS = {
     "Diffusion": lambda v: (v["alpha"] ** 2 + v["sigma"] ** 2, 1),
     "Noising": lambda v: (v["alpha"] ** 2 + v["sigma"] ** 2, 1),
     "ReverseStep": lambda v: (sum(v["posterior"]), 1),
+    "Game": lambda v: (sum(v["counts"]), v["good"] * v["samples"]),
 }
 STEPS = {  # sliders by place in the widget, and a key
     "SurpriseEntropy": [(0, "ArrowUp"), (1, "Shift+ArrowDown"), (2, "End"), (2, "ArrowDown")],
@@ -285,6 +364,9 @@ STEPS = {  # sliders by place in the widget, and a key
     "Diffusion": [(0, "ArrowRight"), (0, "End"), (0, "ArrowLeft")],
     "Noising": [(0, "ArrowRight"), (0, "End"), (0, "ArrowLeft")],
     "ReverseStep": [(0, "ArrowRight"), (1, "ArrowLeft"), (2, "ArrowRight")],
+    "Game": [(0, "ArrowRight"), (1, "ArrowLeft"), (2, "Home")],
+    "Duel": [(0, "ArrowRight"), (1, "ArrowUp"), (2, "ArrowLeft"), (0, "End"), (1, "Home"), (0, "Home"), (2, "Home")],
+    "Scores": [(0, "ArrowUp"), (1, "ArrowRight"), (2, "ArrowUp"), (3, "Shift+ArrowUp"), (3, "End"), (0, "End")],
 }
 SLIDERS = {
     "ElboSplit",
@@ -292,6 +374,7 @@ SLIDERS = {
     "Diffusion",
     "Noising",
     "ReverseStep",
+    "Game",
 }  # of those in INVARIANTS; the others are moved over a plane
 
 
@@ -543,6 +626,101 @@ def test_fits_and_is_accessible(page, widget, width, dark):
         assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == []
 
 
+def test_the_duel_is_that_of_jensen_and_shannon(page):
+    """At the best critic the slopes are those of 2 JS and of KL(q ‖ p) − 2 JS; what the task asks, and its ends."""
+    mean, width, strength = (show(page, Duel(q=(5, 1))).get_by_role("slider").nth(i) for i in range(3))
+    root, walk = page.locator(".dgm"), {}
+
+    def press(slider, *keys):
+        slider.focus()
+        for key in keys:
+            page.keyboard.press(key)
+        return check(root, Duel())
+
+    press(mean, *["ArrowLeft"] * 2)
+    for _ in range(3):
+        v = press(mean, "ArrowRight")
+        walk[v["q"][0]] = v
+    for m, share in ((4.9, 0.0110), (5.0, 0.0096)):
+        assert walk[m]["share"] == pytest.approx(share, abs=1e-4)
+    assert math.log(2) - walk[5.0]["js"] == pytest.approx(0.0172, abs=1e-4)
+    two = [2 * walk[m]["js"] for m in (4.9, 5.1)], [walk[m]["kl_qp"] - 2 * walk[m]["js"] for m in (4.9, 5.1)]
+    for key, (below, above) in zip(("minimax", "nonsaturating"), two):
+        assert walk[5.0][key] == pytest.approx((above - below) / 0.2, rel=5e-3)
+    press(mean, "ArrowLeft")
+    steep = {}
+    for _ in range(20):
+        v = press(strength, "ArrowLeft") if steep else press(strength, *["PageDown"] * 8)
+        steep[v["strength"]] = v["minimax"]
+    assert max(steep, key=steep.get) == 0.12 and steep[0.12] > 2.5 * walk[5.0]["minimax"]
+    heights = [root.locator(f"circle.dgm-{kind}").last.get_attribute("cy") for kind in ("mark", "dot")]
+    of_js, of_seen, most = map(float, (*heights, root.locator("line.dgm-guide").last.get_attribute("y1")))
+    wanted = (v["js"] - v["seen"]) / (math.log(2) - v["seen"])
+    assert (of_seen - of_js) / (of_seen - most) == pytest.approx(wanted, abs=1e-6)
+    press(strength, "End")
+    v = press(mean, "End")
+    assert v["q"][0] == 8 and 0 < math.log(2) - v["js"] < 2e-4 and v["minimax"] < 1e-3 < 7.9 < v["nonsaturating"]
+    dot, curve = root.locator("circle.dgm-mark").last, root.locator("path.dgm-edge.dgm-blue").last
+    y = float(curve.get_attribute("d").split()[-1])
+    assert float(dot.get_attribute("cy")) == pytest.approx(y, abs=0.1)
+    for key in ("Home", "End"):  # both widths, with the narrow parts of the picture's curve
+        press(width, key)
+        places = [pair.split() for pair in curve.get_attribute("d")[1:].split("L")]
+        assert float(dot.get_attribute("cy")) == pytest.approx(float(places[-1][1]), abs=0.1)
+    press(width, "Home")
+    root.get_by_role("button", name="q near").click()
+    root.get_by_role("slider").first.focus()
+    page.keyboard.press("PageDown")
+    v = check(root, Duel())
+    assert v["q"] == [0, 1] and v["js"] < 1e-12 and "q equals p" in root.locator(".dgm-sentence").inner_text()
+    assert press(strength, "Home")["minimax"] == 0
+
+
+def test_what_each_score_notices(page):
+    widget, seen = Scores(), {}
+    root = show(page, widget)
+    for label in ("honest", "memorised", "modes dropped", "noise", "variety lost"):
+        root.get_by_role("button", name=label, exact=True).click()
+        seen[label] = "".join(mark or "·" for mark in check(root, widget)["noticed"])
+        if label == "memorised":  # copies of real points are real
+            assert values(root)["scores"][:6] == pytest.approx(widget.real[:6], abs=1e-9)
+    assert seen == {
+        "honest": "·······",  # precision, recall, MMD², Fréchet, modes, near a mode, distance to train
+        "memorised": "······▼",
+        "modes dropped": "·▼▲▲▼··",
+        "noise": "▼····▼▲",
+        "variety lost": "▲▼····▼",
+    }
+    root.get_by_role("button", name="reset").click()
+    root.get_by_role("slider").first.focus()
+    for share in range(1, 21):  # however many are memorised, no other score tells
+        page.keyboard.press("ArrowRight")
+        v = values(root)
+        assert v["memorised"] == share / 20 and not any(v["noticed"][:6]) and (v["noticed"][6] == "▼") == (share >= 5)
+    for balls, count in (("balls around samples", 1), ("no balls", 0), ("around real", 1)):
+        root.get_by_role("button", name=balls).click()
+        assert root.locator(".dgm-balls").count() == count
+
+
+@pytest.mark.parametrize("widget", ALL[12::2], ids=NAMES[12::2])
+def test_a_finger_drags_new_handles(browser, widget):
+    context = browser.new_context(viewport={"width": 390, "height": 1500}, has_touch=True)
+    try:
+        page = context.new_page()
+        root = show(page, widget)
+        before, box = values(root), root.locator(".dgm-grip").first.bounding_box()
+        touch, y = context.new_cdp_session(page), box["y"] + box["height"] / 2
+        for kind, step in (("touchStart", 0), ("touchMove", 20), ("touchMove", 40), ("touchMove", 60)):
+            point = {"x": box["x"] + box["width"] / 2 + step, "y": y}
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+            page.wait_for_timeout(60)
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        assert root.locator(".dgm-grip").first.bounding_box()["x"] - box["x"] > 50
+        assert check(root, widget) != before
+    finally:
+        context.close()
+
+
 # In the three places where people meet them.
 
 CHAPTERS = {
@@ -552,6 +730,7 @@ CHAPTERS = {
     "3_flows/2_realnvp": ["Morph", "LatentPad"],
     "4_latent/2_vae": ["LatentPlane", "ElboSplit", "Reparameterise"],
     "5_diffusion/1_ddpm": ["Diffusion", "Noising", "ReverseStep"],
+    "6_implicit/1_gan": ["Game", "Duel", "Scores"],
 }
 
 
@@ -572,6 +751,9 @@ def titled(page, widget):
         "Diffusion": "Diffusion, there and back",
         "Noising": "A picture drowns in noise",
         "ReverseStep": "One step back from noise",
+        "Game": "The game of generator and critic",
+        "Duel": "The critic’s duel on a line",
+        "Scores": "What scores of samples see",
     }[name(widget)]
     return page.locator(f'.dgm[aria-label="{title}"]').first
 
