@@ -47,9 +47,9 @@ class GAN(nn.Module):
       be a multiple.
 
     By default both are MLPs of leaky ReLUs with layers of `hidden`: modes that are narrow beside their distances take
-    far longer with smooth units. The critic starts at c = 0, D = ½. No layer may mix the examples
-    of a batch. With `condition` = C > 0 each method takes y: labels 0 … C−1, shape (B,), or features (B, C). Raises
-    ValueError or TypeError for arguments and data that do not fit.
+    far longer with smooth units. The critic starts at c = 0, D = ½. No layer may mix the examples of a batch. With
+    `condition` = C > 0 each method takes y: labels 0 … C−1, shape (B,), or features (B, C). Raises ValueError or
+    TypeError for arguments and data that do not fit.
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661); W₁ and its penalty: Arjovsky et al. 2017 (arXiv:1701.07875),
     Gulrajani et al. 2017 (arXiv:1704.00028), equation 3; least squares: Mao et al. 2017 (arXiv:1611.04076), equation 9;

@@ -7,7 +7,7 @@ import torch
 from sklearn.svm import SVC
 
 from dgmlite.data import digits, shifts
-from dgmlite.evaluation import elbo, evaluate, mmd
+from dgmlite.evaluation import elbo, evaluate, mmd, nearest
 from dgmlite.models.diffusion import DDPM, Schedule
 from dgmlite.networks import MLP, seeded
 from dgmlite.reproduce._run import over_seeds, train_all, unshifted
@@ -89,14 +89,12 @@ def scores(samples: torch.Tensor, data, judge: SVC) -> dict[str, float]:
     """MMD² to the test images; half the sum of differences of class shares; mean distances to the nearest image."""
     test, (made, real) = data.test.x, (judge.predict(v.flatten(1)) for v in (samples, data.test.x))
     shares = [np.bincount(classes, minlength=10) / len(classes) for classes in (made, real)]
-    far = torch.cdist(samples.flatten(1).double(), test.flatten(1).double())
-    near = torch.cdist(samples.flatten(1).double(), data.train.x.flatten(1).double()).min(1).values
     return {
         "MMD²": mmd(samples, test),
         "classes": 0.5 * np.abs(shares[0] - shares[1]).sum(),
-        "nearest test image": far.min(1).values.mean().item(),
-        "nearest sample": far.min(0).values.mean().item(),
-        "nearest training image": near.median().item(),
+        "nearest test image": nearest(samples, test)[0].mean().item(),
+        "nearest sample": nearest(test, samples)[0].mean().item(),
+        "nearest training image": nearest(samples, data.train.x)[0].median().item(),
     }
 
 
