@@ -1,6 +1,7 @@
 """The training loop: one function, for models with a loss and for games between players."""
 
 import contextlib
+import copy
 import functools
 import math
 import os
@@ -13,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 import torch
 import torch._dynamo  # the first optimiser would import it, for seconds, and an interruption then would leave it broken
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from dgmlite import checks
 from dgmlite.checkpoint import Checkpoint
@@ -186,8 +187,7 @@ def _epoch(state, loss_of, data, batches, order, cast, live):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        if state.averaged:
-            state.averaged.update_parameters(state.model)
+        state.follow(state.step + i)
         losses[i] = loss.detach()
         now = time.perf_counter()
         if now - shown > 0.2:
@@ -338,9 +338,17 @@ class _State:
     def __init__(self, model, players, rates, pace, betas, average, generators):
         self.model, self.players, self.rates, self.pace, self.generators = model, players, rates, pace, generators
         self.optimisers = {k: torch.optim.Adam(players[k], lr=rates[k], betas=betas, fused=True) for k in players}
-        self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average)) if average else None
-        self.kept = self.averaged.module if average else model  # whose weights are validated, shown and returned
+        self.kept = copy.deepcopy(model) if average else model  # whose weights are validated, shown and returned
+        self.weights = [list(each.parameters()) for each in (self.kept, model)]
+        self.average = average
         self.history, self.best, self.step = History(), {}, 0
+
+    def follow(self, step):
+        """Move the averaged weights towards the model's, which they take over after step 0; copy its buffers."""
+        if self.kept is not self.model:
+            get_ema_multi_avg_fn(self.average if step else 0.0)(*self.weights, None)
+            for kept, now in zip(self.kept.buffers(), self.model.buffers()):
+                kept.copy_(now)
 
     def close_epoch(self, steps, train_loss, valid_loss):
         if valid_loss is not None:
@@ -354,7 +362,7 @@ class _State:
     def save(self):
         parts = {"model": self.model.state_dict(), "best": self.best}
         parts["random"] = {str(i): generator.get_state() for i, generator in enumerate(self.generators)}
-        parts["averaged"] = self.averaged.state_dict() if self.averaged else {}
+        parts["averaged"] = self.kept.state_dict() if self.average else {}
         for player, optimiser in self.optimisers.items():
             moments = [(name, optimiser.state.get(p, {})) for name, p in self.model.named_parameters()]
             parts[f"adam {player}"] = {f"{name} {k}": tensor for name, m in moments for k, tensor in m.items()}
@@ -362,8 +370,8 @@ class _State:
 
     def load(self, parts, scalars):
         self.model.load_state_dict(parts["model"])
-        if self.averaged:
-            self.averaged.load_state_dict(parts["averaged"])
+        if self.average:
+            self.kept.load_state_dict(parts["averaged"])
         parameters = dict(self.model.named_parameters())
         for player, optimiser in self.optimisers.items():
             for key, tensor in parts[f"adam {player}"].items():

@@ -220,6 +220,12 @@ def test_betas_are_adams():
         torch.testing.assert_close(p.detach(), first - rate * m / (v.sqrt() + 1e-8))
 
 
+def test_averaging_copies_what_is_no_weight():
+    model, x = Noisy(), points()
+    quiet(model, x, epochs=3, batch_size=40, average=0.9)
+    assert model.net[1].num_batches_tracked == 15
+
+
 def test_validation_sees_the_average():
     v, seen = points(50, seed=1), []
     history = quiet(Plain(), points(), v, epochs=3, lr=0.1, average=0.9, on_epoch=lambda m, h: seen.append(m.loss(v)))

@@ -125,8 +125,11 @@ class GAN(nn.Module):
 
     def _judge(self, u, y, frozen=False):
         """Return c of what is packed; frozen, with no gradient for the critic's weights, only for u."""
-        weights = {name: parameter.detach() for name, parameter in self.critic.named_parameters()} if frozen else {}
-        c = functional_call(self.critic, weights, _given(u, y))
+        if frozen:
+            weights = {name: parameter.detach() for name, parameter in self.critic.named_parameters()}
+            c = functional_call(self.critic, weights, _given(u, y))
+        else:
+            c = self.critic(*_given(u, y))
         if c.numel() != len(u):
             raise ValueError(f"critic must return one number for each of {len(u)}, got shape {tuple(c.shape)}")
         return c.view(-1)
