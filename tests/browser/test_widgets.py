@@ -337,6 +337,8 @@ def check(root, widget):
 
 
 INVARIANTS = {
+    "Clouds": lambda v: (np.logaddexp(*v["log_joint"]), v["log_p"]),
+    "Families": lambda v: (len(v["remaining"]) + sum(map(bool, v["lacks"])), 5),
     "Bend": lambda v: (v["p_x"] * v["area_x"], v["p_z"] * v["area"]),
     "Morph": lambda v: (v["base"] + sum(v["contributions"]), v["log_p"]),
     "LatentPad": lambda v: (v["nats"] > max(v["line"][0], v["line"][-1]), v["more"]),
@@ -349,6 +351,8 @@ INVARIANTS = {
     "Game": lambda v: (sum(v["counts"]), v["good"] * v["samples"]),
 }
 STEPS = {  # sliders by place in the widget, and a key
+    "Families": [(0, "ArrowRight"), (0, "End"), (5, "ArrowDown"), (5, "End")],
+    "Clouds": [(0, "ArrowRight"), (1, "ArrowLeft"), (2, "ArrowLeft"), (3, "End"), (4, "Home")],
     "SurpriseEntropy": [(0, "ArrowUp"), (1, "Shift+ArrowDown"), (2, "End"), (2, "ArrowDown")],
     "JointTable": [(0, "ArrowUp"), (3, "Home"), (1, "ArrowRight"), (2, "ArrowLeft"), (1, "Shift+ArrowUp")],
     "RangeCoder": [(0, "ArrowRight"), (0, "ArrowRight"), (0, "End"), (0, "ArrowLeft")],
@@ -369,6 +373,7 @@ STEPS = {  # sliders by place in the widget, and a key
     "Scores": [(0, "ArrowUp"), (1, "ArrowRight"), (2, "ArrowUp"), (3, "Shift+ArrowUp"), (3, "End"), (0, "End")],
 }
 SLIDERS = {
+    "Clouds",
     "ElboSplit",
     "Reparameterise",
     "Diffusion",
@@ -382,7 +387,8 @@ def drive(root, widget) -> dict:
     """Push the widget by keyboard; each key changes its numbers, and all agree with Python's."""
     before = check(root, widget)
     for slider, key in STEPS[name(widget)]:
-        root.get_by_role("application" if name(widget) in INVARIANTS.keys() - SLIDERS else "slider").nth(slider).focus()
+        role = "application" if name(widget) in INVARIANTS.keys() - SLIDERS else "slider"
+        root.get_by_role("radio" if name(widget) == "Families" else role).nth(slider).focus()
         root.page.keyboard.press(key)
         after = check(root, widget)
         assert after != before, f"{key} on slider {slider} changed nothing"
@@ -725,6 +731,7 @@ def test_a_finger_drags_new_handles(browser, widget):
 
 CHAPTERS = {
     "1_why/1_information": ["SurpriseEntropy", "JointTable", "RangeCoder", "TwoDensities"],
+    "1_why/2_why_generative": ["Clouds", "Families"],
     "2_autoregressive/1_autoregressive": ["ReceptiveField", "Completion"],
     "3_flows/1_change_of_variables": ["Bend"],
     "3_flows/2_realnvp": ["Morph", "LatentPad"],
@@ -740,6 +747,8 @@ def titled(page, widget):
         "JointTable": "Joint table and its entropies",
         "RangeCoder": "Range coder, letter by letter",
         "TwoDensities": "Two densities and both KL divergences",
+        "Clouds": "Two clouds and strangers",
+        "Families": "Five families of generative models",
         "Completion": "Draw half, the model finishes",
         "ReceptiveField": "Which pixels a prediction sees",
         "Bend": "A plane to bend",
