@@ -597,7 +597,8 @@ def test_play_there_and_back(page):
 def test_play_leaps_for_those_who_ask_for_less_motion(page):
     page.emulate_media(reduced_motion="reduce")
     root = start(page, WIDGET)
-    page.clock.install()
+    page.clock.install(time=0)
+    page.clock.pause_at(60_000)
     button(root, "▶ play to noise").click()
     for t in (13, 26, 39):
         page.clock.run_for(1000)

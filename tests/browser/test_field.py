@@ -144,8 +144,9 @@ def test_what_is_seen_is_told(page):
 
 
 def test_play_ends_at_the_last_pixel(page):
-    page.clock.install()
+    page.clock.install(time=0)
     root = show(page, WIDGET)
+    page.clock.pause_at(60_000)  # else time also passes by itself
     play = root.get_by_role("button", name="play")
     play.click()
     page.mouse.move(*middle(root, 3))  # a mouse in the way does not stop it
@@ -168,8 +169,9 @@ def test_play_ends_at_the_last_pixel(page):
 
 def test_play_is_slow_for_those_who_ask_for_less_motion(page):
     page.emulate_media(reduced_motion="reduce")
-    page.clock.install()
+    page.clock.install(time=0)
     root = show(page, WIDGET)
+    page.clock.pause_at(60_000)
     root.get_by_role("button", name="play").click()
     page.clock.run_for(2000)
     assert check(root)["step"] == D // 2 + 2
