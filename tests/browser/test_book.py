@@ -10,7 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 from chapters import ROOT, chapters
 
 CHAPTERS = [c.docname for c in chapters()]
-PAGES = ["book/intro", "book/map", "book/teaching", "book/notation", "book/glossary", "book/bibliography", *CHAPTERS]
+PAGES = [f"book/{name}" for name in ("intro", "map", "impact", "teaching", "notation", "glossary", "bibliography")]
+PAGES += CHAPTERS
 AXE = ROOT / "book/_static/vendor/.axe.min.js"
 
 
