@@ -345,7 +345,7 @@ class _State:
 
     def follow(self, step):
         """Move the averaged weights towards the model's, which they take over after step 0; copy its buffers."""
-        if self.kept is not self.model:
+        if self.average:
             get_ema_multi_avg_fn(self.average if step else 0.0)(*self.weights, None)
             for kept, now in zip(self.kept.buffers(), self.model.buffers()):
                 kept.copy_(now)
