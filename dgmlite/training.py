@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import functools
+import itertools
 import math
 import os
 import statistics
@@ -16,7 +17,7 @@ import torch._dynamo  # the first optimiser would import it, for seconds, and an
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from dgmlite import checks
+from dgmlite import checks, parallel
 from dgmlite.checkpoint import Checkpoint
 from dgmlite.networks import seeded
 from dgmlite.plotting import Live
@@ -46,8 +47,9 @@ def fit(
     steps: int | None = None,
     batch_size: int = 100,
     lr: float | dict[str, float] = 1e-3,
-    schedule: str = "constant",
+    schedule: str | Callable[[int, int], float] = "constant",
     betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
     patience: int | None = None,
     average: float | None = None,
     steps_per_player: dict[str, int] | None = None,
@@ -68,10 +70,12 @@ def fit(
     - valid: the epoch with the smallest loss on it, measured with the same noise each time, gives the final weights;
       training stops after `patience` epochs without improvement.
     - schedule: "constant", or "cosine": the learning rate rises in a straight line to `lr` over the first twentieth of
-      the steps and falls along half a cosine to 0 at the end (Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5). The
-      number of steps is then part of the run, and a checkpoint is continued with the same one only.
+      the steps and falls along half a cosine to 0 at the end (Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5). Or
+      a function share(step, total) ≥ 0, by which `lr` is multiplied at step 0 … total − 1; a checkpoint knows its name.
+      The number of steps is then part of the run, and a checkpoint is continued with the same one only.
     - betas: Adam's, how much of the mean slope and of the mean square stays in each step. In a game the slopes turn,
       and a long memory of them leads astray: 0 to 0.5 is usual for the first (Radford et al. 2016, arXiv:1511.06434).
+    - eps: Adam's ε, in the slope's unit: weights whose slopes stay well below it hardly move.
     - average: the decay d of w̄ ← d·w̄ + (1 − d)·w after each step; validation and the final weights then use w̄.
     - A game is a model with `players` (name → parameters or module) and `loss(x, player)`. The players take turns of
       `steps_per_player[name]` steps (1), each on the next batch, the weights of the others frozen; `lr` may be a dict.
@@ -80,6 +84,14 @@ def fit(
       losses to the last bit (same machine, versions and threads); `epochs` and `patience` may have changed.
     - on_epoch(model, history) sees the weights that validation saw and the same random seed each time; drawing from
       the model there does not change how training goes on.
+
+    Started by `torchrun`, within `dgmlite.parallel.start()`, the processes train together: each takes its share of
+    every batch, with noise of its own, and all hold the same weights and history, but for `seconds`. Each must be given
+    the same arguments and data, and see the same checkpoint, which holds for this number of processes. `batch_size`
+    is that of all together, and a multiple of their number. Without noise the result is that of one process, to
+    rounding, unless a layer mixes the examples of a batch: it sees its share only. Every weight must matter for its
+    player's loss. Process 0 alone shows progress, writes the checkpoint and calls `on_epoch`, which must not wait for
+    the others: they wait for it. Ctrl-C ends them all.
 
     `model.initialise(x)` is called first, on one batch, unless `model.initialised` is true or a checkpoint continues.
     The model ends in eval mode. Ctrl-C ends training early. Raises ValueError or TypeError for arguments, data or a
@@ -106,18 +118,23 @@ def fit(
     if not isinstance(betas, Sequence) or len(betas) != 2:
         raise TypeError(f"betas must be a pair of numbers from 0 to less than 1, got {betas!r}")
     betas = [checks.finite_number("each of betas", beta, 0, 1) for beta in betas]
+    eps = checks.finite_number("eps", eps, 0)
     average = checks.finite_number("average", 0 if average is None else average, 0, 1)
     seed = checks.positive_int("seed", seed, 0)
-    device, home = _device(device), next(model.parameters()).device
+    device, home, processes = _device(device), next(model.parameters()).device, parallel.size()
+    share = _PACES.get(schedule) if isinstance(schedule, str) else schedule
+    paces = f"{', '.join(map(repr, _PACES))} or a function of (step, total)"
     for wrong, sentence in (
-        (schedule not in list(_PACES), f"schedule must be {' or '.join(map(repr, _PACES))}, got {schedule!r}"),
+        (not callable(share), f"schedule must be {paces}, got {schedule!r}"),
         (seed >= 2**63, f"seed must be less than 2**63, got {seed}"),
         (on_epoch and not callable(on_epoch), f"on_epoch must be a function of (model, history), got {on_epoch!r}"),
         (1 in betas, f"each of betas must be less than 1, or the first slope stays for ever, got {betas}"),
+        (eps == 0, "eps must be more than 0, or a slope of 0 moves a weight by 0/0"),
         (average == 1, "average must be less than 1, or the first weights stay for ever; 0.99 to 0.9999 is usual"),
         (patience < math.inf and not held_out, "patience counts epochs by validation: pass valid as well"),
         (held_out and None not in players, "a game has no one loss by which valid could choose: leave valid out"),
         (len(turns) > per_epoch, f"a round takes {len(turns)} batches, train has {per_epoch}: lower batch_size"),
+        (batch_size % processes, f"batch_size, here {batch_size}, must be a multiple of the {processes} processes"),
     ):
         if wrong:
             raise ValueError(sentence)
@@ -125,42 +142,53 @@ def fit(
     if checkpoint is not None:
         fixed = total if steps or schedule != "constant" else None  # else more epochs may follow
         settings = {"batch_size": batch_size, "steps": fixed, "lr": list(rates.values()), "turns": turns}
-        settings |= {"schedule": schedule, "betas": betas, "average": average, "seed": seed}
+        kind = schedule if hasattr(schedule, "__qualname__") else type(schedule)  # of a functools.partial
+        name = schedule if isinstance(schedule, str) else f"{kind.__module__}.{kind.__qualname__}"
+        settings |= {"schedule": name, "betas": betas, "average": average, "seed": seed}
         settings |= {"device": device.type, "bf16": bool(bf16), "compile": bool(compile)}
+        settings |= {"eps": None if eps == 1e-8 else eps, "processes": None if processes == 1 else processes}
         file = Checkpoint(checkpoint, settings, model, data, held_out)
         saved = file.read()
+    sizes = {"train": len(data[0]), "valid": len(held_out and held_out[0]), "steps": total}
+    told = parallel.gathered(sizes | {"checkpoint": saved[1]["step"] if saved else 0})
+    if any(sizes != told[0] for sizes in told):  # one would wait for the other for ever
+        raise ValueError(f"all processes must be given the same data, arguments and checkpoint, got {told}")
 
     cast = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
-    live, state, history, began = Live() if progress else None, None, History(), time.perf_counter()
+    live, state = Live() if progress and parallel.rank() == 0 else None, None
+    history, began = History(), time.perf_counter()
     try:
-        with seeded(seed, device) as generators:
+        with seeded(parallel.own(seed), device) as generators:
             model.to(device)
             data, held_out = ([tensor.to(device) for tensor in tensors] for tensors in (data, held_out))
             if not saved and hasattr(model, "initialise") and not getattr(model, "initialised", False):
-                some = torch.randperm(len(data[0]))[:batch_size].to(device)
+                some = parallel.same(torch.randperm(len(data[0])).to(device))[:batch_size]
                 _call(model.initialise, [tensor[some] for tensor in data])
-            loss_of = torch.compile(model.loss) if compile else model.loss
-            pace = functools.partial(_PACES[schedule], total=total)
-            state = _State(model, players, rates, pace, betas, average, generators)
+            loss_of = _losses(model, players, torch.compile(model.loss) if compile else model.loss)
+            pace = functools.partial(_share, share, total)
+            state = _State(model, players, rates, pace, betas, eps, average, generators)
             if saved:
                 state.load(*saved)
             history, began = state.history, began - state.history.seconds
             while state.step < total and len(history.valid) - (history.best_epoch or 0) < patience:
                 length = min(per_epoch, total - state.step)
-                batches = torch.randperm(len(data[0])).to(device).split(batch_size)
+                batches = parallel.same(torch.randperm(len(data[0])).to(device)).split(batch_size)
                 order = [turns[(state.step + i) % len(turns)] for i in range(length)]
                 train_loss, valid_loss = _epoch(state, loss_of, data, batches, order, cast, live), None
+                state.unite()
                 if held_out:
-                    with seeded(seed, device):
+                    with seeded(parallel.own(seed), device):
                         valid_loss = _validate(state.kept, held_out, batch_size, cast, history)
                 state.close_epoch(length, train_loss, valid_loss)
                 history.seconds = time.perf_counter() - began
                 if file:
-                    file.write(*state.save())
+                    parallel.first_alone(file.write, *state.save())
                 if on_epoch:
                     with seeded(seed, device):
-                        on_epoch(state.kept.eval(), history)
+                        parallel.first_alone(on_epoch, state.kept.eval(), history)
     except KeyboardInterrupt:
+        if processes > 1:  # it reaches the processes at different steps
+            raise
         history.interrupted = True
     finally:
         _free(None, players)
@@ -181,7 +209,8 @@ def _epoch(state, loss_of, data, batches, order, cast, live):
     for i, (player, some) in enumerate(zip(order, batches)):
         if player is not None:
             _free(player, state.players)
-        loss = _loss(loss_of, [tensor[some] for tensor in data], player, cast).mean()
+        mine = parallel.share(some)
+        loss = _loss(loss_of[player], [tensor[mine] for tensor in data], player, cast).mean()
         optimiser = state.optimisers[player]
         optimiser.param_groups[0]["lr"] = state.rates[player] * state.pace(state.step + i)
         optimiser.zero_grad()
@@ -190,7 +219,8 @@ def _epoch(state, loss_of, data, batches, order, cast, live):
         state.follow(state.step + i)
         losses[i] = loss.detach()
         now = time.perf_counter()
-        if now - shown > 0.2:
+        due = now - shown > 0.2 if parallel.size() == 1 else i % 100 == 0  # all processes at one time
+        if due:
             shown, mean = now, _mean(losses[: i + 1], order, state.history)
             if live:
                 live.update(_progress(mean, state.history, (i + 1) / (now - began)))
@@ -206,6 +236,20 @@ def _cosine(step, total):
 
 
 _PACES = {"constant": lambda step, total: 1.0, "cosine": _cosine}
+
+
+def _share(function, total, step):
+    return checks.finite_number("the share of lr given by schedule", function(step, total), 0)
+
+
+def _losses(model, players, function):
+    """Return player → the loss, in whose slopes all processes share."""
+    losses = {}
+    for player in players:
+        _free(player, players)
+        losses[player] = parallel.averaging(model, function)
+    _free(None, players)
+    return losses
 
 
 def _loss(function, batch, player, cast):
@@ -238,15 +282,15 @@ def _free(player, players):
 @torch.no_grad()
 def _validate(model, data, batch_size, cast, history):
     model.eval()
-    batches = zip(*(tensor.split(batch_size) for tensor in data))
-    total = sum(_loss(model.loss, batch, None, cast).sum().item() for batch in batches)
-    return _finite(total / len(data[0]), history, "on the validation data")
+    parts = (tensor.split(batch_size // parallel.size())[parallel.rank() :: parallel.size()] for tensor in data)
+    total = sum(_loss(model.loss, batch, None, cast).sum().item() for batch in zip(*parts))
+    return _finite(sum(parallel.gathered(total)) / len(data[0]), history, "on the validation data")
 
 
 def _mean(losses, order, history):
     """Return the mean of the losses so far, for a game of each player; all must be finite."""
     by_player = defaultdict(list)
-    for i, (player, loss) in enumerate(zip(order, losses.tolist())):
+    for i, (player, loss) in enumerate(zip(order, parallel.mean(losses.tolist()))):
         _finite(loss, history, f"at step {i + 1}" + ("" if player is None else f" by player {player!r}"))
         by_player[player].append(loss)
     means = {player: statistics.fmean(values) for player, values in by_player.items()}
@@ -321,7 +365,9 @@ def _data(name, given, model):
 
 def _device(device):
     """Return the device asked for, or by default the accelerator of this machine, else the CPU."""
-    if device is None:
+    if device is None and parallel.size() > 1:
+        device = parallel.device()
+    elif device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     try:
         probe = torch.zeros(1, device=device)
@@ -335,9 +381,10 @@ def _device(device):
 class _State:
     """What a checkpoint must hold for training to continue exactly: `save` gives it, `load` takes it back."""
 
-    def __init__(self, model, players, rates, pace, betas, average, generators):
+    def __init__(self, model, players, rates, pace, betas, eps, average, generators):
         self.model, self.players, self.rates, self.pace, self.generators = model, players, rates, pace, generators
-        self.optimisers = {k: torch.optim.Adam(players[k], lr=rates[k], betas=betas, fused=True) for k in players}
+        settings = {"betas": betas, "eps": eps, "fused": True}
+        self.optimisers = {k: torch.optim.Adam(players[k], lr=rates[k], **settings) for k in players}
         self.kept = copy.deepcopy(model) if average else model  # whose weights are validated, shown and returned
         self.weights = [list(each.parameters()) for each in (self.kept, model)]
         self.average = average
@@ -350,6 +397,11 @@ class _State:
             for kept, now in zip(self.kept.buffers(), self.model.buffers()):
                 kept.copy_(now)
 
+    def unite(self):
+        """Give all processes the buffers of the first, since each has seen other examples."""
+        for buffer in (*self.model.buffers(), *self.kept.buffers()):
+            parallel.same(buffer)
+
     def close_epoch(self, steps, train_loss, valid_loss):
         if valid_loss is not None:
             if valid_loss < min(self.history.valid, default=math.inf):
@@ -361,7 +413,8 @@ class _State:
 
     def save(self):
         parts = {"model": self.model.state_dict(), "best": self.best}
-        parts["random"] = {str(i): generator.get_state() for i, generator in enumerate(self.generators)}
+        everywhere = parallel.gathered([generator.get_state() for generator in self.generators])
+        parts["random"] = {str(i): random for i, random in enumerate(itertools.chain(*everywhere))}
         parts["averaged"] = self.kept.state_dict() if self.average else {}
         for player, optimiser in self.optimisers.items():
             moments = [(name, optimiser.state.get(p, {})) for name, p in self.model.named_parameters()]
@@ -377,6 +430,6 @@ class _State:
             for key, tensor in parts[f"adam {player}"].items():
                 name, k = key.rsplit(" ", 1)
                 optimiser.state[parameters[name]][k] = tensor.to(parameters[name].device)
-        for i, generator in enumerate(self.generators):
+        for i, generator in enumerate(self.generators, parallel.rank() * len(self.generators)):
             generator.set_state(parts["random"][str(i)])
         self.history, self.best, self.step = History(**scalars["history"]), parts["best"], scalars["step"]

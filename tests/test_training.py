@@ -201,6 +201,25 @@ def test_the_cosine_of_a_few_steps_and_of_a_game():
     assert used == pytest.approx([share * (1 + i % 2) for i, share in enumerate(shares)])
 
 
+def falling(step, total):
+    return 1 - step / total
+
+
+def test_a_schedule_of_one_s_own():
+    assert rates(Plain(), lr=0.2, steps=4, schedule=falling) == pytest.approx([0.2, 0.15, 0.1, 0.05])
+    for wrong in (-0.1, math.nan, "half"):
+        with pytest.raises((ValueError, TypeError), match="the share of lr given by schedule"):
+            quiet(Plain(), points(), schedule=lambda step, total, wrong=wrong: wrong)
+
+
+def test_epsilon_is_adams():
+    """The first step by hand, Kingma & Ba 2015, algorithm 1."""
+    x, model = points(10), Plain().double()
+    quiet(model, x, steps=1, lr=0.1, eps=0.5)
+    g = -2 * x.double().mean(0)
+    torch.testing.assert_close(model.w.detach(), -0.1 * g / (g.abs() + 0.5))
+
+
 def test_betas_are_adams():
     """The first two steps by hand, Kingma & Ba 2015, algorithm 1."""
     x, betas, rate, slopes = points(10), (0.3, 0.6), 0.1, []
@@ -476,9 +495,12 @@ def test_initialise_is_not_called_on_resume(tmp_path):
         (dict(batch_size=20), "batch_size"),
         (dict(average=None), "average"),
         (dict(betas=(0.5, 0.999)), "betas"),
+        (dict(eps=1e-6), "eps"),
         (dict(seed=1), "seed"),
         (dict(bf16=True), "bf16"),
         (dict(schedule="cosine"), "steps, schedule"),
+        (dict(schedule=falling), "steps, schedule"),
+        (dict(schedule=functools.partial(falling)), "steps, schedule"),
         (dict(steps=100), "steps"),
     ],
 )
@@ -715,6 +737,7 @@ bad = {
     "schedule": st.one_of(st.text(), st.sampled_from([None, 1, 0.5, [], "Cosine", "linear"])),
     "patience": st.one_of(integers, st.integers()),  # without valid
     "average": st.one_of(unreal, st.floats(min_value=1)),
+    "eps": st.one_of(unreal, st.just(0)),
     "betas": st.one_of(unreal, st.floats(), st.tuples(st.floats(min_value=1), st.just(0.9)), st.just((0.9,))),
     "steps_per_player": st.one_of(st.dictionaries(st.text(), st.integers(), min_size=1), st.integers(max_value=-1)),
     "device": st.sampled_from(["", "gpu", "cuda:99", "meta", 99, -1, [], 1.5]),
