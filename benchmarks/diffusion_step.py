@@ -1,6 +1,6 @@
-"""How long steps of our diffusion models take, beside others: python benchmarks/diffusion_step.py [--rounds N]
+"""How long steps of our diffusion models take, beside others: python -m benchmarks diffusion_step
 
-On one thread, against diffusers 0.42.1 and loops written by hand:
+Against diffusers 0.42.1 and loops written by hand:
 
 - Training, a step being loss, backward and Adam: predicting noise of (1, 8, 8) and (1, 28, 28) with a UNet, which all
   contenders have with the same weights, diffusers being `DDPMScheduler.add_noise` and the mean squared error; and the
@@ -9,27 +9,20 @@ On one thread, against diffusers 0.42.1 and loops written by hand:
   returns at once, so that only the arithmetic is left. The aim: at most half of the scheduler's time; "told t" is its
   time with the features of t, which the network needs and ours has. Then how much of sampling with a network that is.
 
-That all compute the same is checked first: losses with the same t and noise, steps with the same noise. They take
-turns, and the ratio is taken within each turn.
-
-Without diffusers its rows are left out. To have them, without touching what is installed:
-pip install --no-deps --target peers diffusers==0.42.1 huggingface_hub==2.4.0 regex httpx2 httpcore2 truststore;
-PYTHONPATH=peers python benchmarks/diffusion_step.py
+That all compute the same is checked first: losses with the same t and noise, steps with the same noise.
 """
 
-import argparse
 import copy
 import itertools
 import math
-import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from turns import compare, quartiles, take_turns
 
+from benchmarks.turns import OURS, PLAIN, compare, leave_out, rows
 from dgmlite.data import digits, shifts
 from dgmlite.models.diffusion import DDPM, TIME, Schedule
 from dgmlite.networks import sinusoids
@@ -132,7 +125,7 @@ class DigitsByHand(nn.Module):
 
 def contenders(model: DDPM, others: dict[str, type], *y: Tensor) -> dict[str, Callable]:
     """Return what `compare` takes: ours and the others, all from the same weights."""
-    make = {"ours": lambda: model} | {name: partial(other, model) for name, other in others.items()}
+    make = {OURS: lambda: model} | {name: partial(other, model) for name, other in others.items()}
     return {name: partial(_contender, build, *y) for name, build in make.items()}
 
 
@@ -141,7 +134,7 @@ def _contender(build, *y):
     return model, lambda x: model.loss(x, *y).mean()
 
 
-def train(batch: int, rounds: int) -> None:
+def train(batch: int, rounds: int) -> Iterator[dict]:
     for shape, channels in (((1, 8, 8), 32), ((1, 28, 28), 4)):
         model, x = noise_model(shape, channels), torch.randn(batch, *shape)
         same(model, ByHand(model), x)
@@ -155,12 +148,14 @@ def train(batch: int, rounds: int) -> None:
             torch.manual_seed(0)
             t, noise = evenly(batch), torch.randn_like(x)
             torch.testing.assert_close(theirs.error(x, t - 1, noise) * x[0].numel(), wanted, rtol=1e-4, atol=0)
-        compare(f"noise of {shape}", contenders(model, {"by_hand": ByHand, "diffusers": Diffusers}), x, rounds)
+        makers = contenders(model, {PLAIN: ByHand, "diffusers": Diffusers})
+        yield from compare(f"step of noise prediction, {shape}", makers, x, rounds)
     (x, y), some, model = shifts(digits().train.x), torch.randperm(9000)[:batch], digits_model()
     x, y = x[some], y[some]
     for _ in range(20):  # t = 1 is in some
         same(model, DigitsByHand(model), x, y)
-    compare("digits, the chapter's model", contenders(model, {"by_hand": DigitsByHand}, y), x, rounds)
+    makers = contenders(model, {PLAIN: DigitsByHand}, y)
+    yield from compare("step of a DDPM of the digits, the chapter's", makers, x, rounds)
 
 
 def same(ours: DDPM, other: nn.Module, *batch: Tensor) -> None:
@@ -230,54 +225,37 @@ def diffusers(model: DDPM, n: int, eta: float, told: bool) -> Callable:
     return sample
 
 
-def sample(batch: int, rounds: int) -> None:
+def sample(batch: int, rounds: int) -> Iterator[dict]:
     torch.empty(2**22)  # once 16 MB were freed, glibc keeps memory; else steps, by chance, pay 20 µs to have it back
     model = DDPM((1, 8, 8), None, Constant(torch.randn(batch, 1, 8, 8)), Schedule(T))
     for eta in (1.0, 0.0):
-        steps = {"ours": lambda eta=eta: model.sample(batch, eta=eta), "by_hand": by_hand(model, batch, eta)}
+        steps = {OURS: lambda eta=eta: model.sample(batch, eta=eta), PLAIN: by_hand(model, batch, eta)}
         torch.manual_seed(0)
-        wanted = steps["by_hand"]()
+        wanted = steps[PLAIN]()
         torch.manual_seed(0)
-        torch.testing.assert_close(steps["ours"](), wanted, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(steps[OURS](), wanted, rtol=1e-3, atol=1e-3)
         try:
-            steps |= {name: diffusers(model, batch, eta, name == "told t") for name in ("scheduler", "told t")}
+            for name in ("diffusers", "diffusers, told t"):
+                steps[name] = diffusers(model, batch, eta, "told" in name)
         except ImportError as error:
-            print(f"diffusers is left out ({error}): see the top of this file")
-        times = take_turns(steps, rounds)
-        print(f"sampling without a network, eta = {eta:g}, {batch} × (1, 8, 8)")
-        for name, seconds in times.items():
-            line = f"  {name:10}{1e6 * statistics.median(seconds) / T:8.1f} µs a step"
-            print(line if name == "ours" else f"{line}   ours / {name} = {quartiles(times['ours'], seconds)}")
+            leave_out("diffusers", error)
+        yield from rows(f"{T} steps of sampling without a network, eta = {eta:g}, {batch} × (1, 8, 8)", steps, rounds)
 
 
-def share(batch: int, rounds: int, steps: int = 32) -> None:
+def share(batch: int, rounds: int, steps: int = 32) -> Iterator[dict]:
     """How much of sampling is not the network: what it takes with a `Constant` one."""
-    print(f"sampling, {batch} × (1, 8, 8)")
     for what, model, *y in (
-        ("noise", noise_model((1, 8, 8), 32)),
-        ("digits", digits_model(), torch.zeros(batch, dtype=torch.long)),
+        ("noise prediction", noise_model((1, 8, 8), 32)),
+        ("the digits", digits_model(), torch.zeros(batch, dtype=torch.long)),
     ):
         rest = copy.deepcopy(model.eval())
         rest.network = Constant(model.network.last.bias.detach().view(-1, 1, 1).expand(batch, -1, 8, 8).contiguous())
-        models = {"whole": model, "rest": rest}
+        models = {"without its network": rest, "with it": model}
         runs = {name: partial(each.sample, batch, *y, steps=steps) for name, each in models.items()}
-        times = take_turns(runs, rounds)
-        whole, other = (1e3 * statistics.median(seconds) / steps for seconds in times.values())
-        part = quartiles(times["rest"], times["whole"])
-        print(f"  {what:10}{whole:8.2f} ms a step, without the network {other:.2f} ms: {part}")
+        yield from rows(f"{steps} steps of sampling, {what}, {batch} × (1, 8, 8)", runs, rounds)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--batch", type=int, default=100)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    sample(arguments.batch, arguments.rounds)
-    share(arguments.batch, arguments.rounds // 4)
-    train(arguments.batch, arguments.rounds)
-
-
-if __name__ == "__main__":
-    main()
+def run(rounds: int, batch: int = 100) -> Iterator[dict]:
+    yield from sample(batch, rounds)
+    yield from share(batch, max(3, rounds // 4))
+    yield from train(batch, rounds)

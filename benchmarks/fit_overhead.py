@@ -1,19 +1,22 @@
-"""How much longer `fit` takes than the loop one would write by hand: python benchmarks/fit_overhead.py
+"""How much longer `fit` takes than the loop one would write by hand: python -m benchmarks fit_overhead
 
-Prints the median ratio of times, with its quartiles, of pairs of runs that take turns, on the same model and data: a
-network of MADE's size and, as the worst case, one whose step does next to nothing. The aim is a ratio of at most 1.10
-for the first. The hand-written loop is as fast as it can be: it adds up its losses and reads them once an epoch.
+On the same model and data: a network of MADE's size and, as the worst case, one whose step does next to nothing. The
+aim is a ratio of at most 1.10 for the first. The hand-written loop is as fast as it can be: it adds up its losses and
+reads them once an epoch.
 """
 
-import argparse
+import contextlib
 import copy
-import statistics
-import time
+import io
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from benchmarks.turns import rows
 from dgmlite.training import fit
+
+BATCH = 100
 
 
 class Network(nn.Module):
@@ -40,52 +43,44 @@ class Tiny(nn.Module):
         return (x - self.w).square().sum(1)
 
 
-def bare(model, x, epochs):
+def data() -> Tensor:
+    return torch.randint(0, 17, (1000, 64), generator=torch.Generator().manual_seed(0)).float()
+
+
+def indexed(x: Tensor) -> Iterator[Tensor]:
+    for some in torch.randperm(len(x)).split(BATCH):
+        yield x[some]
+
+
+def bare(model: nn.Module, x: Tensor, epochs: int, batches: Callable = indexed) -> list[float]:
     torch.manual_seed(0)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     history = []
     for _ in range(epochs):
         total = torch.zeros(())
-        for some in torch.randperm(len(x)).split(100):
-            loss = model.loss(x[some]).mean()
+        for some in batches(x):
+            loss = model.loss(some).mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             total += loss.detach()
-        history.append(total.item() / (len(x) // 100))
+        history.append(total.item() / (len(x) // BATCH))
     return history
 
 
-def seconds(function, model, *arguments, **options):
-    model = copy.deepcopy(model)
-    start = time.perf_counter()
-    function(model, *arguments, **options)
-    return time.perf_counter() - start
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--pairs", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    x = torch.randint(0, 17, (1000, 64), generator=torch.Generator().manual_seed(0)).float()
-    for name, model, epochs in ("64 → 500 → 1088", Network(500, 17), 5), ("a single parameter", Tiny(), 100):
+def run(rounds: int) -> Iterator[dict]:
+    x = data()
+    for name, model, epochs in (("64 → 500 → 1088", Network(500, 17), 5), ("64 parameters", Tiny(), 100)):
         for progress in (False, True):
-            ratios, times = [], []
-            for pair in range(arguments.pairs + 1):
-                a = seconds(bare, model, x, epochs)
-                b = seconds(fit, model, x, epochs=epochs, device="cpu", progress=progress)
-                if pair:  # the first pair warms up
-                    ratios.append(b / a)
-                    times.append(a / epochs / 10)
-            low, median, high = statistics.quantiles(ratios, n=4)
-            print(
-                f"{name}, progress {'on' if progress else 'off'}: fit / bare loop = {median:.3f} "
-                f"(quartiles {low:.3f} to {high:.3f}, {arguments.pairs} pairs, "
-                f"{statistics.median(times) * 1e3:.3g} ms a step)"
-            )
 
+            def ours(model=model, epochs=epochs, progress=progress):
+                with contextlib.redirect_stderr(io.StringIO()):
+                    history = fit(copy.deepcopy(model), x, epochs=epochs, device="cpu", progress=progress)
+                return history.train
 
-if __name__ == "__main__":
-    main()
+            def loop(model=model, epochs=epochs):
+                return bare(copy.deepcopy(model), x, epochs)
+
+            torch.testing.assert_close(ours(), loop(), rtol=1e-4, atol=0)
+            shown = f"progress {'on' if progress else 'off'}"
+            yield from rows(f"{10 * epochs} steps, {name}, {shown}", {"fit": ours, "bare loop": loop}, rounds)

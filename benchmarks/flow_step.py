@@ -1,22 +1,19 @@
-"""How long a training step of our RealNVP takes, beside others: python benchmarks/flow_step.py [--rounds N] [--batch B]
+"""How long a training step of our RealNVP takes, beside others: python -m benchmarks flow_step
 
-One step is loss, backward and Adam, on one thread, for data of 2 and of 64 dimensions. The others are nflows 0.14,
+One step is loss, backward and Adam, for data of 2 and of 64 dimensions. The others are nflows 0.14,
 normflows 1.7.3 and a loop written by hand for this one model. All have the same couplings, networks (two hidden layers
-of 64, SiLU) and permutations; each squashes its log-scales in its own way, the loop as ours. They take turns, and the
-ratio is taken within each turn. The aims: no slower than the faster library, and at most 1.10 times the loop.
-
-Libraries that are missing are left out. To have both, without touching what is installed:
-pip install --no-deps --target peers nflows==0.14 normflows==1.7.3; PYTHONPATH=peers python benchmarks/flow_step.py
+of 64, SiLU) and permutations; each squashes its log-scales in its own way, the loop as ours. The aims: no slower than
+the faster library, and at most 1.10 times the loop.
 """
 
-import argparse
 import math
+from collections.abc import Iterator
 from functools import partial
 
 import torch
 from torch import nn
-from turns import compare
 
+from benchmarks.turns import OURS, PLAIN, compare
 from dgmlite.models.flow import Permutation, RealNVP
 
 HIDDEN = 64
@@ -105,19 +102,10 @@ def normflows(size: int, depth: int):
     return model, model.forward_kld
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=150)
-    parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--depth", type=int, default=8)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+def run(rounds: int, batch: int = 100, depth: int = 8) -> Iterator[dict]:
+    contenders = {OURS: ours, PLAIN: by_hand, "nflows": nflows, "normflows": normflows}
     for size in (2, 64):
-        x = 0.5 * torch.randn(arguments.batch, size, generator=torch.Generator().manual_seed(0))
-        makers = {make.__name__: partial(make, size, arguments.depth) for make in (ours, by_hand, nflows, normflows)}
-        learned = compare(f"{size} dimensions, {arguments.depth} couplings", makers, x, arguments.rounds)
-        assert math.isclose(learned["ours"], learned["by_hand"], rel_tol=0.02), learned
-
-
-if __name__ == "__main__":
-    main()
+        x = 0.5 * torch.randn(batch, size)
+        makers = {name: partial(make, size, depth) for name, make in contenders.items()}
+        what = f"step of RealNVP, {size} dimensions, {depth} couplings"
+        yield from compare(what, makers, x, rounds, {PLAIN: 0.02})
