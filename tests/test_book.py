@@ -1,6 +1,7 @@
 """What the book is made of: chapters that describe themselves, editions made from them, nothing twice."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -8,15 +9,26 @@ import zipfile
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+import scipy.stats
+import torch
 import yaml
 
+from dgmlite import exercises
+from dgmlite import information as info
+from dgmlite.models.diffusion import Schedule
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book/_ext"))
 import chapters
+import course_map
 import slides
 import student
 
 ROOT = chapters.ROOT
+BOOK = ROOT / "book"
+QUIZZES = sorted(BOOK.glob("quiz_*.md"))
 
 GOOD = """# A title
 
@@ -211,3 +223,293 @@ def test_vendoring_again_is_instant():
         [sys.executable, str(ROOT / "tools/vendor.py")], capture_output=True, text=True, check=True, timeout=2
     )
     assert done.returncode == 0 and again.stdout == ""
+
+
+def test_every_exercise_is_in_the_list():
+    known = exercises.chapters()
+    for chapter in chapters.chapters():
+        found = chapters.parse_exercises(chapter.path)
+        assert [e.number for e in found] == sorted(known[chapter.path.stem[2:]]), chapter.title
+        for e in found:
+            assert e.name and 10 < len(e.ask) <= 1.5 * chapters.LINE and "\n" not in e.ask, e
+            assert e.ask.count("$") % 2 == e.ask.count("`") % 2 == 0, e
+            assert e.stars or chapter.path.stem == "1_start_here", e
+    text = course_map.exercise_list(BOOK)
+    assert text.count("#exercise-") == sum(map(len, known.values()))
+    assert f"{sum(map(len, known.values()))} exercises: 3 × within the text, " in text
+    assert (BOOK / "exercises.md").read_text(encoding="utf8").count("% the exercises are written here\n") == 1
+
+
+def exercise_cells(text, code):
+    return [{"cell_type": "markdown", "source": [text], "metadata": {}}] + [
+        {"cell_type": "code", "source": [code], "metadata": {"tags": ["exercise"]}}
+    ]
+
+
+SKELETON = 'def f(x, y):\n    return ...\n\n\ncheck("x.3", f)'
+
+
+@pytest.mark.parametrize(
+    ("text", "ask"),
+    [
+        ("Do **this**.", "Do this."),
+        ("A story. " * 20 + "What then? Return the end. Prove it.", "A story. … Return the end."),
+        ("A story. " * 20 + "What then?", "A story. … What then?"),
+        ("Return the end. " + "A story. " * 20, "Return the end."),
+        ("A story. " * 20, ("A story. " * 19).strip()),
+        ("Derive " + "this and " * 30 + "that. Then write the end.", "Write the end."),
+    ],
+)
+def test_an_exercise_fits_in_a_line(tmp_path, text, ask):
+    path = tmp_path / "1_x.ipynb"
+    path.write_text(json.dumps({"cells": exercise_cells(f"**★★ 3.** {text.strip()}", SKELETON)}))
+    assert chapters.parse_exercises(path) == [chapters.Exercise(3, "★★", "f(x, y)", ask)]
+
+
+def test_an_exercise_with_the_wrong_number_is_named(tmp_path):
+    path = tmp_path / "1_x.ipynb"
+    path.write_text(json.dumps({"cells": exercise_cells("**★ 2.** Do this.", SKELETON)}))
+    with pytest.raises(ValueError, match=r"1_x\.ipynb: the text of exercise 2 stands before check 3"):
+        chapters.parse_exercises(path)
+
+
+def test_pages_link_to_places_that_exist():
+    """`chapter_pages` gives sections and exercises the names that are linked to."""
+    for page in BOOK.glob("*.md"):
+        for link, kind, number in re.findall(
+            r"\]\(([^)#]+\.ipynb)#(section|exercise)-(\d+)\)", page.read_text(encoding="utf8")
+        ):
+            notebook = (BOOK / link).read_text(encoding="utf8")
+            place = f'"## {number} · ' if kind == "section" else f'.{number}\\", '
+            assert place in notebook, (page.name, link, kind, number)
+
+
+def test_paths_agree_with_the_chapters():
+    text = (BOOK / "paths.md").read_text(encoding="utf8")
+    minutes = {c.path: c.minutes for c in chapters.chapters()}
+    said = re.findall(r"\]\(([^)#]+\.ipynb)\) \((\d+) minutes\)", text)
+    assert len(said) >= len(minutes)
+    for link, number in said:
+        assert minutes[(BOOK / link).resolve()] == int(number), link
+    assert f"together take {sum(minutes.values())} minutes" in text
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    for title in ("One evening", "One week"):
+        section = next(s for s in sections if s.startswith(title))
+        times = [int(n) for n in re.findall(r"\]\([^)#]+\.ipynb\) \((\d+) minutes\)", section)]
+        assert f"**Sum: {sum(times)} minutes" in section, title
+    week = next(s for s in sections if s.startswith("One week"))
+    for row in re.findall(r"^\| \w+day \|.*", week, re.MULTILINE):
+        total = sum(int(n) for n in re.findall(r"\((\d+) minutes\)", row))
+        assert f"| {total} |" in row and total <= 120, row
+    workshop = next(s for s in sections if s.startswith("A workshop"))
+    slots = [(int(a), int(b)) for a, b in re.findall(r"^\| (\d+)–(\d+) \|", workshop, re.MULTILINE)]
+    assert [a for a, _ in slots] == [0, *[b for _, b in slots[:-1]]] and slots[-1][1] == 120
+
+
+def test_paths_ask_for_exercises_that_exist_once():
+    text = (BOOK / "paths.md").read_text(encoding="utf8")
+    course = text.partition("## A course")[2].partition("**What is assessed**")[0]
+    titles = {c.title: {e.number for e in chapters.parse_exercises(c.path)} for c in chapters.chapters()}
+    asked = {title: [] for title in titles}
+    for row in re.findall(r"^\| \d+ \|.*", course, re.MULTILINE):
+        homework = row.split(" | ")[2]
+        for part in homework.split("; "):
+            if found := re.match(r"([A-Z][A-Za-z ]+?) (\d.*)", part):
+                for a, b in re.findall(r"(\d)(?:–(\d))?", found[2]):
+                    asked[found[1]] += range(int(a), int(b or a) + 1)
+    assert {title: sorted(numbers) for title, numbers in asked.items()} == {t: sorted(n) for t, n in titles.items()}
+    for scheme in text.split("### Project")[1:]:
+        points = [int(n) for n in re.findall(r"^\| (\d+) \|", scheme, re.MULTILINE)]
+        assert f"| project {scheme.strip()[0]} | {sum(points)} |" in text
+
+
+def questions(page):
+    """Return the questions of a quiz: number → (question, answer)."""
+    text = page.read_text(encoding="utf8")
+    parts = re.split(r"^## (\d+) · [^\n]+\n", text, flags=re.MULTILINE)
+    folded = "<details>\n<summary>Answer</summary>\n\n"
+    return {int(n): part.partition(folded)[::2] for n, part in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+@pytest.mark.parametrize("page", QUIZZES, ids=lambda page: page.stem)
+def test_quiz_is_whole(page):
+    """Six to eight questions, each with one folded answer that leads to the passage; all options are spoken of."""
+    found = questions(page)
+    assert list(found) == list(range(1, len(found) + 1)) and 6 <= len(found) <= 8
+    chapters_linked = set()
+    for number, (question, answer) in found.items():
+        assert answer.strip().endswith("</details>") and answer.count("</details>") == 1, number
+        links = re.findall(r"/(\w+)\.ipynb#", answer)
+        assert links, f"question {number} leads nowhere"
+        chapters_linked |= set(links)
+        options = re.findall(r"^- \*\*([A-D])\.\*\*", question, re.MULTILINE)
+        assert options in ([], list("ABCD")), number
+        for option in options:
+            assert re.search(rf"\*\*{option}(\.|\*\*)|\*{option}\*|\*{option}\* and", answer), (number, option)
+    assert len(chapters_linked) >= 2, "a quiz asks across chapters"
+    toc = yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf8"))
+    ends = [part["chapters"][-1]["file"] for part in toc["parts"]]
+    assert f"book/{page.stem}" in ends, "it stands at the end of its part"
+
+
+def sharpened(p, T):
+    q = np.array(p) ** (1 / T)
+    return q / q.sum()
+
+
+def gap_of_a_gaussian(x, s):
+    """log p(x) − ELBO(x) for z ~ N(0, 1), x | z ~ N(z, 1), q = N(x/2, s²), by sums over a grid."""
+    z = np.linspace(-15, 15, 60_001)
+    joint = scipy.stats.norm.logpdf(z) + scipy.stats.norm.logpdf(x, z)
+    q = scipy.stats.norm.logpdf(z, x / 2, s)
+    dz = z[1] - z[0]
+    return np.log(np.exp(joint).sum() * dz) - (np.exp(q) * (joint - q)).sum() * dz
+
+
+def information_of_noise(N, K, L, repeats=200):
+    rng = np.random.default_rng(0)
+    tables = (np.histogram2d(rng.integers(K, size=N), rng.integers(L, size=N), (K, L))[0] for _ in range(repeats))
+    return np.mean([info.mutual_information(table / N) for table in tables])
+
+
+def best_guess(z, alpha_bar, m, v):
+    """E[x | z], by sums over a grid."""
+    x = np.linspace(m - 20, m + 20, 40_001)
+    p = scipy.stats.norm.pdf(x, m, v**0.5) * scipy.stats.norm.pdf(z, alpha_bar**0.5 * x, (1 - alpha_bar) ** 0.5)
+    return (x * p).sum() / p.sum()
+
+
+def price_of_step(A, B, error):
+    """KL of two normal steps back, with the true x and with the guess; both have the deviation c."""
+    b = (A / B) ** 0.5 * (1 - B) / (1 - A)
+    a, c = B**0.5 - b * A**0.5, ((1 - B) - b**2 * (1 - A)) ** 0.5
+    return a**2 * error / (2 * c**2)
+
+
+def least_loss(p, q):
+    """The smallest loss of a critic of two states, searched for."""
+    D = np.linspace(1e-9, 1 - 1e-9, 200_001)
+    with np.errstate(divide="ignore"):
+        return sum((-a * np.log(D) - b * np.log(1 - D)).min() for a, b in zip(p, q))
+
+
+def mse_weight(D):
+    """By how much the mean squared error of D pixels is smaller than half their squared error."""
+    x, y = torch.zeros(1, D), torch.ones(1, D)
+    return (0.5 * (x - y).square().sum() / torch.nn.functional.mse_loss(x, y)).item()
+
+
+NUMBERS = [  # what an answer says, computed without the answer's formula where there is another way
+    ("why", 2, "About 19,800 bytes", lambda: f"About {round(1000 * 110 * math.log2(math.e) / 8, -2):,.0f} bytes"),
+    ("why", 3, "10.5 nats", lambda: f"{-scipy.stats.binom.logpmf(0, 100, 0.1):.1f} nats"),
+    ("why", 3, "32.5 nats", lambda: f"{100 * info.entropy([0.9, 0.1]):.1f} nats"),
+    ("why", 4, "39.4 nats", lambda: f"{sum([math.log(sum([1 / 17 + 0.05] * 17))] * 64):.1f} nats"),
+    ("why", 5, "0.02 nats", lambda: f"{information_of_noise(10_000, 10, 50):.2f} nats"),
+    ("why", 6, "28 times", lambda: f"{784 / np.sqrt((np.ones(784) ** 2).sum()):.0f} times"),
+    ("autoregressive", 1, "6.2 bits", lambda: f"{83.2 / math.log(2) - 78.9 / math.log(2):.1f} bits"),
+    ("autoregressive", 2, "44.4 nats", lambda: f"{64 * info.entropy([0.5, 0.5]):.1f} nats"),
+    ("autoregressive", 4, "0.50 nats", lambda: f"{info.entropy([0.8, 0.2]):.2f} nats"),
+    ("autoregressive", 4, "0.22 nats", lambda: f"{info.entropy(sharpened([0.8, 0.2], 0.5)):.2f} nats"),
+    ("autoregressive", 5, "50 %", lambda: f"{100 * scipy.special.softmax([-80.0, -81.1 + math.log(3)])[0]:.0f} %"),
+    ("flows", 1, "1 bit", lambda: f"{math.log2(1 / 0.5):.0f} bit"),
+    ("flows", 1, "543 nats", lambda: f"{784 * math.log(1 / 0.5):.0f} nats"),
+    ("flows", 3, "−0.88 nats", lambda: f"{scipy.stats.norm(0, 0.1).entropy():.2f} nats".replace("-", "−")),
+    ("flows", 3, "3.72 nats", lambda: f"{scipy.stats.norm(0, 10).entropy():.2f} nats"),
+    ("flows", 4, "16", lambda: f"{4 * 4}"),
+    ("flows", 6, "122.6 bits", lambda: f"{85 * math.log2(math.e):.1f} bits"),
+    ("latent", 1, "0.153 nats", lambda: f"{gap_of_a_gaussian(0.7, 1):.3f} nats"),
+    ("latent", 1, "0.153 nats", lambda: f"{gap_of_a_gaussian(-3.0, 1):.3f} nats"),
+    ("latent", 3, "129.8 bits", lambda: f"{(30 + 72 - 12) * math.log2(math.e):.1f} bits"),
+    ("latent", 3, "17.3 bits", lambda: f"{12 * math.log2(math.e):.1f} bits"),
+    ("latent", 4, "β = 32", lambda: f"β = {mse_weight(64):.0f}"),
+    ("latent", 6, "8.1 nats", lambda: f"{15 - info.entropy([1 / 1000] * 1000):.1f} nats"),
+    ("diffusion", 1, "1.2 nats", lambda: f"{price_of_step(0.5, 0.9, 0.3):.1f} nats"),
+    ("diffusion", 4, "3.27", lambda: f"{best_guess(3, 0.8, 2, 4):.2f}"),
+    (
+        "diffusion",
+        7,
+        "0.43 nats",
+        lambda: f"{np.linalg.solve([[1, 1 / 256], [1, 1 / 1024]], [84, 82.7])[1] / 1024:.2f} nats",
+    ),
+    ("implicit", 1, "9 times", lambda: f"{(0.75 / 1000) / (0.25 / 3000):.0f} times"),
+    ("implicit", 3, "JS = 0.216", lambda: f"JS = {info.jensen_shannon([1, 0], [0.5, 0.5]):.3f}"),
+    ("implicit", 3, "KL(p ‖ q) = 0.693", lambda: f"KL(p ‖ q) = {info.kl_divergence([1, 0], [0.5, 0.5]):.3f}"),
+    ("implicit", 3, "KL(q ‖ p) inf", lambda: f"KL(q ‖ p) {info.kl_divergence([0.5, 0.5], [1, 0])}"),
+    ("implicit", 3, "loss 0.955", lambda: f"loss {least_loss([1, 0], [0.5, 0.5]):.3f}"),
+    ("implicit", 7, "6.9 nats", lambda: f"{info.entropy([1 / 1000] * 1000):.1f} nats"),
+]
+
+
+@pytest.mark.parametrize(("quiz", "number", "said", "compute"), NUMBERS, ids=[f"{q}-{n}" for q, n, *_ in NUMBERS])
+def test_numbers_of_the_quizzes(quiz, number, said, compute):
+    assert compute() == said
+    bold = " ".join(re.findall(r"\*\*(.+?)\*\*", questions(BOOK / f"quiz_{quiz}.md")[number][1]))
+    assert said in bold
+
+
+def test_every_question_that_asks_for_a_number_is_computed():
+    asking = {
+        (p.stem[5:], int(n)) for p in QUIZZES for n in re.findall(r"^## (\d+) · Compute", p.read_text("utf8"), re.M)
+    }
+    assert asking <= {(quiz, number) for quiz, number, *_ in NUMBERS}
+
+
+def test_schedule_of_the_quiz_is_the_library_s():
+    """The price of a step, with the library's posterior."""
+    schedule = Schedule(256)
+    t = 100
+    a, _, c = schedule.posterior(t)
+    A, B = (float(schedule.alpha[i]) ** 2 for i in (t, t - 1))
+    assert a**2 * 0.3 / (2 * c**2) == pytest.approx(price_of_step(A, B, 0.3), rel=1e-4)
+
+
+def test_your_data_runs(tmp_path, monkeypatch):
+    """The page's code, from top to bottom."""
+    blocks = re.findall(r"```python\n(.*?)```", (BOOK / "your_data.md").read_text(encoding="utf8"), re.DOTALL)
+    assert len(blocks) > 10
+    monkeypatch.chdir(tmp_path)
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(1)
+    try:
+        exec(compile("\n".join(blocks), "your_data.md", "exec"), {"__name__": "your_data"})
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(state)
+    assert (tmp_path / "run.safetensors").is_file()
+
+
+def test_errata_are_errors():
+    """What the page says is wrong is wrong, and what it puts in its place is right."""
+    x = np.linspace(-20, 20, 400_001)
+    dx, s = x[1] - x[0], 0.75
+    printed = np.exp(-((x - 1) ** 2) / s**2) / np.sqrt(2 * np.pi * s**2)
+    right = np.exp(-((x - 1) ** 2) / s**2 / 2) / np.sqrt(2 * np.pi * s**2)
+    assert (printed * dx).sum() == pytest.approx(1 / math.sqrt(2)) and (right * dx).sum() == pytest.approx(1)
+
+    rng = np.random.default_rng(0)  # 4: Bayes' rule for z given x, from the joint precision
+    W, variance = rng.normal(size=(5, 2)), 0.3
+    M = W.T @ W + variance * np.eye(2)
+    precision = np.eye(2) + W.T @ W / variance
+    assert np.allclose(variance * np.linalg.inv(M), np.linalg.inv(precision))
+    assert np.allclose(M / variance, precision)  # what is printed is the inverse of the covariance
+
+    z, q = 0.4, scipy.stats.norm(1 / 2, 0.5**0.5)  # 5: x = 1 given z ~ N(0, 1), x | z ~ N(z, 1), q the posterior
+    log_joint, log_q = scipy.stats.norm.logpdf(z) + scipy.stats.norm.logpdf(1, z), q.logpdf(z)
+    truth = scipy.stats.norm.logpdf(1, 0, 2**0.5)
+    assert log_joint - log_q == pytest.approx(truth) and abs(log_joint + log_q - truth) > 0.1
+
+    beta = 0.3  # 6: z_1 given z_0 = 0, then z_2; E log q(z_1 | z_0) − log p(z_1 | z_2), with p centred on √(1−β) z_2
+    root = math.sqrt(1 - beta)
+    z1 = math.sqrt(beta) * rng.normal(size=2_000_000)
+    z2 = root * z1 + math.sqrt(beta) * rng.normal(size=len(z1))
+
+    def term(z1, z2):
+        return (scipy.stats.norm.logpdf(z1, 0, beta**0.5) - scipy.stats.norm.logpdf(z1, root * z2, beta**0.5)).mean()
+
+    assert term(z1, z2[::-1]) - term(z1, z2) == pytest.approx(1 - beta, abs=0.01)
+
+    log_p = np.array([-3.0, -1.0, -2.0])  # 7
+    mean = np.exp(log_p).mean()
+    assert scipy.special.logsumexp(log_p) - math.log(3) == pytest.approx(math.log(mean))
+    assert abs(scipy.special.logsumexp(np.exp(log_p)) - math.log(3) - math.log(mean)) > 0.5
+    assert round(64 * math.log(2), 1) == 44.4  # 11

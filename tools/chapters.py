@@ -16,6 +16,7 @@ The first cell is the only place where this is written; the book's map, the slid
     - measure …
 """
 
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ FORM = re.compile(
     r"(?P<objectives>(?:- [^\n]+\n?)+)"
 )
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+\.ipynb)\)")
+CHECK = re.compile(r'check\("\w+\.(\d+)"')
+ASKED = re.compile(r"\*\*(?P<stars>★+) (?P<number>\d+)\.\*\* ")
+ASKS = re.compile(r"(?:return|write|then write the|squeeze)\b|.*, return\b", re.IGNORECASE | re.DOTALL)
+LINE = 170  # letters that an exercise's entry in the list may have, or half as many more if it leaves something out
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,16 @@ class Chapter:
     def docname(self) -> str:
         """The path from the repository's root without the suffix, as book and table of contents name it."""
         return self.path.relative_to(ROOT).with_suffix("").as_posix()
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise, as its cells say: its difficulty (no stars where none is given), what to write, what is asked."""
+
+    number: int
+    stars: str
+    name: str
+    ask: str
 
 
 def parse_chapter(path: Path | str) -> Chapter:
@@ -76,6 +91,44 @@ def parse_chapter(path: Path | str) -> Chapter:
     return Chapter(path, found["title"], found["promise"], int(found["minutes"]), tuple(needs), objectives)
 
 
+def parse_exercises(path: Path | str) -> list[Exercise]:
+    """Read a chapter's exercises, in its order: a cell tagged `exercise`, and the text in the cell before it."""
+    cells = json.loads(Path(path).read_text(encoding="utf8"))["cells"]
+    found = []
+    for before, cell in itertools.pairwise(cells):
+        if "exercise" not in cell["metadata"].get("tags", []):
+            continue
+        code, text = "".join(cell["source"]), "".join(before["source"])
+        number, asked = int(CHECK.search(code)[1]), ASKED.match(text)
+        if asked and int(asked["number"]) != number:
+            raise ValueError(f"{Path(path).name}: the text of exercise {asked['number']} stands before check {number}")
+        name = re.search(r"^def (\w+\(.*\)):|^(\w+) = \.\.\.", code, re.MULTILINE)
+        told = re.search(r'"""(.+?)"""', code, re.DOTALL)
+        ask = told[1] if told else _one_line(ASKED.sub("", text))
+        found.append(Exercise(number, asked["stars"] if asked else "", name[1] or name[2], ask))
+    return found
+
+
+def _one_line(text: str) -> str:
+    """Return what a text asks: all of it if it is short, else how it begins and the sentence that asks."""
+    text = re.sub(r"\*\*Predict\.\*\* |\n\n<details>.*|\[([^\]]+)\]\([^)]+\)", r"\1", text, flags=re.DOTALL)
+    text = re.sub(r"\*\*([^*]+)\*\*", r"\1", text)
+    text = re.sub(r"\n\n\$\$(.*?)\$\$\n\n", r" $\1$ ", text, flags=re.DOTALL).replace("\n", " ")
+    if len(text) <= LINE:
+        return text
+    sentences = re.split(r"(?<=[.?])\)? (?=[A-Z$`(])", text)
+    asks = next((s for s in sentences if ASKS.match(s)), None) or next((s for s in sentences if s.endswith("?")), None)
+    if asks is None:
+        while len(" ".join(sentences)) > LINE:
+            sentences.pop()
+        return " ".join(sentences)
+    begins = sentences[0] if len(sentences[0]) <= LINE / 2 else sentences[0].split(": ")[0]
+    if asks == sentences[0] or len(begins) + len(asks) > 1.5 * LINE:
+        asks = asks.removeprefix("Then ")
+        return asks[0].upper() + asks[1:]
+    return f"{begins} … {asks}"
+
+
 def _missing(text: str) -> str:
     for pattern, name in (
         (r"\A# \S", "a title (# Title) in its first line"),
@@ -90,13 +143,14 @@ def _missing(text: str) -> str:
 
 
 def parts() -> dict[str, list[Chapter]]:
-    """Return the chapters under the captions of book/_toc.yml, in its order."""
+    """Return the chapters under the captions of book/_toc.yml, in its order; pages such as quizzes are left out."""
     toc = yaml.safe_load((ROOT / "book/_toc.yml").read_text(encoding="utf8"))
-    listed = {part["caption"]: [c["file"] for c in part["chapters"]] for part in toc["parts"]}
+    listed = {
+        part["caption"]: [c["file"] for c in part["chapters"] if c["file"].startswith("notebooks/")]
+        for part in toc["parts"]
+    }
     return {
-        caption: [parse_chapter(ROOT / f"{file}.ipynb") for file in files]
-        for caption, files in listed.items()
-        if all(file.startswith("notebooks/") for file in files)
+        caption: [parse_chapter(ROOT / f"{file}.ipynb") for file in files] for caption, files in listed.items() if files
     }
 
 

@@ -3,8 +3,11 @@
 - Paragraphs that begin with **Minutes:**, **Predict.**, **Task.** and so on get a class for the style sheet.
 - A glossary term in bold or italics becomes a link to the glossary, the first time on a page.
 - `[Shannon (1948)](…/book/bibliography.md#shannon1948)` finds the entry of that key.
+- `[section 7](….ipynb#section-7)` finds the section "7 · …", and `….ipynb#exercise-3` the text of exercise 3.
 - The page's header gets a button for its slides.
 """
+
+import re
 
 from docutils import nodes
 from sphinx.util.nodes import make_refnode
@@ -35,6 +38,28 @@ def mark_leads(app, doctree):
         elif first.astext() in LEADS:
             quoted = isinstance(paragraph.parent, nodes.block_quote) and paragraph.parent.index(paragraph) == 0
             (paragraph.parent if quoted else paragraph)["classes"] += ["dgm-lead", "dgm-" + LEADS[first.astext()]]
+
+
+def name_places(app, doctree):
+    """Give sections and exercises of a chapter names that links from other pages can use."""
+    docname = app.env.docname
+    if not is_chapter(docname):
+        return
+    places = {}
+    for section in doctree.findall(nodes.section):
+        if found := re.match(r"(\d+) · ", section[0].astext()):
+            places[f"section-{found[1]}"] = section["ids"][0]
+    texts = {}
+    for paragraph in doctree.findall(nodes.paragraph):
+        if found := re.match(r"★+ (\d+)\.", paragraph.astext()):
+            texts[found[1]] = paragraph
+    for cell in doctree.findall(nodes.container):
+        if "tag_exercise" in cell["classes"] and (found := re.search(r'check\("\w+\.(\d+)"', cell.astext())):
+            name = f"exercise-{found[1]}"
+            texts.get(found[1], cell)["ids"].append(name)
+            places[name] = name
+    slugs = {name: (0, target, name.replace("-", " ")) for name, target in places.items()}
+    app.env.metadata[docname].setdefault("myst_slugs", {}).update(slugs)
 
 
 def name_bibliography_entries(app, env):
@@ -78,6 +103,7 @@ def add_slides_button(app, pagename, templatename, context, doctree):
 
 def setup(app):
     app.connect("doctree-read", mark_leads)
+    app.connect("doctree-read", name_places)
     app.connect("env-updated", name_bibliography_entries, priority=900)  # after sphinxcontrib-bibtex
     app.connect("doctree-resolved", link_terms)
     app.connect("html-page-context", add_slides_button, priority=900)

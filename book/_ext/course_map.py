@@ -1,20 +1,23 @@
-"""Write the map of the course into the page that asks for it, from what the chapters say about themselves."""
+"""Write the map of the course and the list of exercises into the pages that ask for them, from the chapters."""
 
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-from chapters import chapters, parts
+from chapters import chapters, parse_exercises, parts
 
-HERE = "% the chapters are written here"
+
+def relative(chapter, folder):
+    return Path(os.path.relpath(chapter.path, folder)).as_posix()
 
 
 def course_map(folder: Path) -> str:
     """Return the map as Markdown, with links relative to folder."""
 
     def link(chapter):
-        return f"[{chapter.title}]({Path(os.path.relpath(chapter.path, folder)).as_posix()})"
+        return f"[{chapter.title}]({relative(chapter, folder)})"
 
     by_path = {c.path: c for c in chapters()}
     text = []
@@ -36,11 +39,30 @@ def course_map(folder: Path) -> str:
     return "\n".join(text)
 
 
+def exercise_list(folder: Path) -> str:
+    """Return the list of all exercises as Markdown; `chapter_pages` makes the places that it links to."""
+    text, stars = [], Counter()
+    for c in chapters():
+        path, exercises = relative(c, folder), parse_exercises(c.path)
+        stars.update(e.stars for e in exercises)
+        text.append(f"## {c.title}\n")
+        for e in exercises:
+            difficulty = f" {e.stars}" if e.stars else ""
+            text.append(f"- [{e.number} · `{e.name}`]({path}#exercise-{e.number}){difficulty} · {e.ask}")
+        text.append("")
+    levels = ", ".join(f"{stars[s]} × {s or 'within the text'}" for s in sorted(stars, key=len))
+    return "\n".join([*text, f"{stars.total()} exercises: {levels}.\n"])
+
+
+WRITTEN = {"% the chapters are written here": course_map, "% the exercises are written here": exercise_list}
+
+
 def fill(app, docname, source):
-    if HERE in source[0]:
-        for chapter in chapters():
-            app.env.note_dependency(str(chapter.path))
-        source[0] = source[0].replace(HERE, course_map(Path(app.env.doc2path(docname)).parent))
+    for here, write in WRITTEN.items():
+        if here in source[0]:
+            for chapter in chapters():
+                app.env.note_dependency(str(chapter.path))
+            source[0] = source[0].replace(here, write(Path(app.env.doc2path(docname)).parent))
 
 
 def setup(app):
