@@ -29,7 +29,7 @@ class MaskedLinear(nn.Linear):
 
     def __init__(self, mask: Tensor, bias: bool = True):
         super().__init__(mask.shape[1], mask.shape[0], bias)
-        self.register_buffer("mask", mask)
+        self.register_buffer("mask", mask.to(self.weight.dtype))  # of bools the product takes longer
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight * self.mask, self.bias)

@@ -231,8 +231,8 @@ def test_the_file_is_as_long_as_the_surprise():
 def test_the_command_writes_one_file_and_prints_the_table(tmp_path, monkeypatch, capsys):
     results = {key: value for key, value in STORED.items() if isinstance(value, dict) and key != "versions"}
     monkeypatch.setattr(table, "run", lambda seeds, workers: results)
-    command.main(["digits_autoregressive", "--seeds", "2", "--workers", "1", "--out", str(tmp_path / "out.json")])
-    written = json.loads((tmp_path / "out.json").read_text())
+    command.main(["digits_autoregressive", "--seeds", "2", "--workers", "1", "--out", str(tmp_path)])
+    written = json.loads((tmp_path / "digits_autoregressive.json").read_text())
     assert written["seeds"] == 2 and written["models"] == STORED["models"] and len(list(tmp_path.iterdir())) == 1
     assert "PixelCNN" in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 from chapters import ROOT, chapters
 
 CHAPTERS = [c.docname for c in chapters()]
-AROUND = ("intro", "map", "impact", "benchmarks", "teaching", "notation", "glossary", "bibliography")
+AROUND = ("intro", "map", "impact", "benchmarks", "paper", "teaching", "notation", "glossary", "bibliography")
 PAGES = [f"book/{name}" for name in AROUND]
 PAGES += [f"book/{name}" for name in ("paths", "exercises", "your_data", "errata")]
 PAGES += [f"book/quiz_{part}" for part in ("why", "autoregressive", "flows", "latent", "diffusion", "implicit")]
