@@ -1,5 +1,6 @@
 """What the book is made of: chapters that describe themselves, editions made from them, nothing twice."""
 
+import itertools
 import json
 import math
 import re
@@ -101,6 +102,63 @@ def test_what_exists_is_not_announced_as_coming():
     names = {re.sub(r"\W+", " ", n).strip() for n in re.split(r"[;\n]|\*\*", coming)}
     for chapter in chapters.chapters():
         assert re.sub(r"\W+", " ", chapter.title.lower()) not in names, f"take {chapter.title} from the list"
+
+
+def prose(chapter):
+    """Return the Markdown cells of a chapter, without the speaker's notes."""
+    cells = json.loads(chapter.path.read_text(encoding="utf8"))["cells"]
+    shown = (c for c in cells if c["cell_type"] == "markdown" and "remove-cell" not in c["metadata"].get("tags", []))
+    return ["".join(c["source"]) for c in shown]
+
+
+def linked(chapter, text):
+    return {(chapter.path.parent / link).resolve() for _, link in chapters.LINK.findall(text)}
+
+
+def test_every_chapter_ends_with_what_comes_next():
+    listed = chapters.chapters()
+    for chapter, following in itertools.zip_longest(listed, listed[1:]):
+        *_, card = prose(chapter)
+        *_, last = card.strip().splitlines()
+        assert card.startswith("## Card\n") and last.startswith("**Next.** "), chapter.title
+        assert "\n".join(prose(chapter)).count("**Next.**") == 1, chapter.title
+        if following:
+            assert following.path in linked(chapter, last), f"{chapter.title} must lead to {following.title}"
+
+
+def misled(chapter, before, after):
+    """Yield the sentences that speak of a neighbour without linking it: after an insertion they are wrong."""
+    for sentence in re.split(r"(?<=[.?!])\s+|\n", "\n".join(prose(chapter))):
+        for which in re.findall(r"\b(last|previous|next|later) chapters?\b", sentence, re.IGNORECASE):
+            meant = {"last": before, "previous": before, "next": after}.get(which.lower())
+            links = linked(chapter, sentence)
+            if not links or (meant and meant.path not in links):
+                yield sentence
+
+
+def test_neighbouring_chapters_are_linked():
+    listed = [None, *chapters.chapters(), None]
+    for before, chapter, after in zip(listed, listed[1:], listed[2:]):
+        assert list(misled(chapter, before, after)) == [], chapter.title
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("As in the last chapters, it moves.", True),
+        ("[The next chapter](2_other.ipynb) does it.", False),
+        ("[The next chapter](2_other.ipynb) does it. The next chapter, too.", True),
+        ("The last chapter ([Other](2_other.ipynb)) does it.", True),
+        ("A [later chapter](2_other.ipynb) does it.", False),
+    ],
+)
+def test_a_neighbour_without_its_link_is_found(tmp_path, text, wrong):
+    path = write(tmp_path, GOOD)
+    path.write_text(json.dumps({"cells": exercise_cells(text, SKELETON)}))
+    this, after, before = (
+        chapters.Chapter(path.with_name(name), "", "", 0, (), ()) for name in (path.name, "2_other.ipynb", "0.ipynb")
+    )
+    assert bool(list(misled(this, before, after))) == wrong
 
 
 def test_glossary_defines_each_term_once():
@@ -300,7 +358,7 @@ def test_paths_agree_with_the_chapters():
     week = next(s for s in sections if s.startswith("One week"))
     for row in re.findall(r"^\| \w+day \|.*", week, re.MULTILINE):
         total = sum(int(n) for n in re.findall(r"\((\d+) minutes\)", row))
-        assert f"| {total} |" in row and total <= 120, row
+        assert f"| {total} |" in row and total <= 125, row
     workshop = next(s for s in sections if s.startswith("A workshop"))
     slots = [(int(a), int(b)) for a, b in re.findall(r"^\| (\d+)–(\d+) \|", workshop, re.MULTILINE)]
     assert [a for a, _ in slots] == [0, *[b for _, b in slots[:-1]]] and slots[-1][1] == 120
