@@ -170,6 +170,41 @@ def test_nats_are_means_over_coins():
     assert result.bits_per_dim == pytest.approx(result.nats / 4 / math.log(2))
 
 
+def test_a_rehearsal_notices_a_loss_that_stays_and_a_run_that_does_not_resume(small):
+    def build(coin):
+        class Noisy(MADE):
+            def loss(self, x):
+                return super().loss(x) + coin()
+
+        return Binarised(Noisy((1, 28, 28), 2, hidden=(800,)))
+
+    how = dict(epochs=3, batch_size=20, device="cpu")
+    _paper._rehearse(lambda: build(lambda: 0.0), small, 0, how | dict(lr=0.01))
+    rising = iter(range(0, 10**6, 100))
+    with pytest.raises(AssertionError, match="the loss does not fall"):
+        _paper._rehearse(lambda: build(lambda: next(rising)), small, 0, how | dict(lr=1e-6))
+    from_outside = iter([1e-3 * n**0.5 for n in range(10**4)])
+    with pytest.raises(AssertionError, match="resuming is not exact"):
+        _paper._rehearse(lambda: build(lambda: next(from_outside)), small, 0, how | dict(lr=0.01))
+
+
+def test_a_made_of_one_input_a_pixel_is_exact():
+    """The probabilities of all 16 images sum to one, and samples from the cache are those of whole passes."""
+    model = mnist_autoregressive.BinaryMADE((1, 2, 2), 2, hidden=(12,)).double()
+    with seeded(0), torch.no_grad():
+        for parameter in model.parameters():
+            parameter += torch.randn_like(parameter)
+    every = torch.cartesian_prod(*[torch.arange(2)] * 4).view(16, 1, 2, 2)
+    assert model.log_prob(every).exp().sum().item() == pytest.approx(1, abs=1e-12)
+    drawn = []
+    for cache in (True, False):
+        with seeded(1):
+            drawn.append(model.sample(500, cache=cache))
+    assert torch.equal(*drawn)
+    shares = torch.stack([(drawn[0] == x).flatten(1).all(1).double().mean() for x in every])
+    assert (shares - model.log_prob(every).exp()).abs().max() < 0.08
+
+
 @needs_mnist
 def test_sanity_rows_of_mnist(monkeypatch):
     """What independent pixels cost, by torch's own cross-entropy on many draws; and other data are refused."""
