@@ -1,5 +1,6 @@
 """Write the map of the course and the list of exercises into the pages that ask for them, from the chapters."""
 
+import importlib
 import os
 import sys
 from collections import Counter
@@ -7,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 from chapters import chapters, parse_exercises, parts
+
+from dgmlite import reproduce
 
 
 def relative(chapter, folder):
@@ -54,7 +57,39 @@ def exercise_list(folder: Path) -> str:
     return "\n".join([*text, f"{stars.total()} exercises: {levels}.\n"])
 
 
-WRITTEN = {"% the chapters are written here": course_map, "% the exercises are written here": exercise_list}
+def paper_tables(folder: Path) -> str:
+    """Return the tables at paper scale as Markdown, from the stored results."""
+    text = []
+    for name in reproduce.names():
+        table = importlib.import_module(f"dgmlite.reproduce.{name}")
+        if not hasattr(table, "ROWS"):
+            continue
+        stored = reproduce.results(name)
+        text += [
+            f"## `{name}`\n",
+            f"{table.__doc__}\n",
+            f"| | {table.UNIT} | | published | hours |",
+            "|---|---|---|---|---|",
+        ]
+        text += [f"| *{what}* | {value:.3f} | | | |" for what, value in stored["references"].items()]
+        for which, row in table.ROWS.items():
+            published = "" if row.published is None else f"{row.published:g}"
+            result = stored["rows"].get(which)
+            cells = ["not measured", "", published, ""]
+            if result:
+                ours = f"{result['test']:.3f} ± {result['stderr']:.3f}"
+                cells = [ours, result["kind"], published, f"{result['seconds'] / 3600:.1f}, {result['device']}"]
+            text.append(f"| {which} | {' | '.join(cells)} |")
+        facts = ", ".join(f"{what} {version}" for what, version in stored["versions"].items())
+        text.append(f"\nSeed {stored['seed']}; {facts}.\n")
+    return "\n".join(text)
+
+
+WRITTEN = {
+    "% the chapters are written here": course_map,
+    "% the exercises are written here": exercise_list,
+    "% the tables at paper scale are written here": paper_tables,
+}
 
 
 def fill(app, docname, source):

@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with parallel.start(), tempfile.TemporaryDirectory() as temporary:
             out = given.out or Path(temporary if options["smoke"] else "runs")
-            options["rows"] = options["rows"] or list(table.ROWS)
+            options["rows"] = list(table.ROWS) if options["rows"] is None else options["rows"]
             _paper.run(given.name, table, out=out, **options)
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command goes on from the last finished epoch")
