@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.list:
         return print("\n".join(_list()))
     if given.name is None:
-        parser.error("which table? --list says what there is")
+        parser.error(f"which table? there are {', '.join(reproduce.names())}; --list says more")
     table = importlib.import_module(f"dgmlite.reproduce.{given.name}")
     kind = _kind(table)
     options = {key: getattr(given, key) for key in OPTIONS[kind]}
