@@ -19,6 +19,7 @@ import yaml
 from dgmlite import exercises
 from dgmlite import information as info
 from dgmlite.models.diffusion import Schedule
+from dgmlite.reproduce import results
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book/_ext"))
@@ -159,6 +160,19 @@ def test_a_neighbour_without_its_link_is_found(tmp_path, text, wrong):
         chapters.Chapter(path.with_name(name), "", "", 0, (), ()) for name in (path.name, "2_other.ipynb", "0.ipynb")
     )
     assert bool(list(misled(this, before, after))) == wrong
+
+
+def test_table_of_the_readme_is_measured():
+    text = (ROOT / "README.md").read_text(encoding="utf8")
+    for name, row in results("digits_showdown")["models"].items():
+        mean = {key: value["mean"] for key, value in row.items()}
+        nats = f"at most {mean['test']:.1f}" if "test" in mean else "no likelihood"
+        nats = f"{mean['test']:.1f}, exact" if name == "autoregressive" else nats
+        nats += f" ({mean['test, 100 weights']:.1f} with 100 draws)" if "test, 100 weights" in mean else ""
+        file = f"{mean['file']:.1f}" if "file" in mean else "none"
+        speed = f"{float(format(mean['images per second'], '.2g')):,.0f}"
+        samples = f"{mean['samples, precision']:.2f} | {mean['samples, recall']:.2f}"
+        assert f"| {name} | {nats} | {file} | {speed} | {samples} |" in text
 
 
 def test_glossary_defines_each_term_once():
@@ -457,6 +471,12 @@ def mse_weight(D):
     return (0.5 * (x - y).square().sum() / torch.nn.functional.mse_loss(x, y)).item()
 
 
+def error_of_difference(correlation, sd=20, N=400):
+    """The standard error of a mean difference, from the covariance of the two; 0.98 gives the difference an sd of 4."""
+    covariance = sd**2 * np.array([[1, correlation], [correlation, 1]])
+    return (np.array([1, -1]) @ covariance @ [1, -1] / N) ** 0.5
+
+
 NUMBERS = [  # what an answer says, computed without the answer's formula where there is another way
     ("why", 2, "About 19,800 bytes", lambda: f"About {round(1000 * 110 * math.log2(math.e) / 8, -2):,.0f} bytes"),
     ("why", 3, "10.5 nats", lambda: f"{-scipy.stats.binom.logpmf(0, 100, 0.1):.1f} nats"),
@@ -495,6 +515,10 @@ NUMBERS = [  # what an answer says, computed without the answer's formula where 
     ("implicit", 3, "KL(q ‖ p) inf", lambda: f"KL(q ‖ p) {info.kl_divergence([0.5, 0.5], [1, 0])}"),
     ("implicit", 3, "loss 0.955", lambda: f"loss {least_loss([1, 0], [0.5, 0.5]):.3f}"),
     ("implicit", 7, "6.9 nats", lambda: f"{info.entropy([1 / 1000] * 1000):.1f} nats"),
+    ("using", 1, "About 8,700 bytes", lambda: f"About {round(600 * 80 * math.log2(math.e) / 8 + 39, -2):,.0f} bytes"),
+    ("using", 3, "0.20 nats paired", lambda: f"{error_of_difference(0.98):.2f} nats paired"),
+    ("using", 3, "1.41 nats unpaired", lambda: f"{error_of_difference(0):.2f} nats unpaired"),
+    ("using", 6, "From 53,334 images", lambda: f"From {next(n for n in range(10**6) if 60 * n > 3_200_000):,} images"),
 ]
 
 

@@ -23,6 +23,7 @@ from dgmlite.widgets import (
     ElboSplit,
     Families,
     Game,
+    Guide,
     JointTable,
     LatentPad,
     LatentPlane,
@@ -55,7 +56,7 @@ def plane(models=None, shape=(4, 4), levels=3, **more):
 ALL = [SurpriseEntropy, JointTable, RangeCoder, TwoDensities, ReceptiveField, completion, LatentPad, Morph, Bend]
 ALL += [plane, ElboSplit, Reparameterise, Noising, ReverseStep, Diffusion]
 ALL += [Duel, Scores]
-ALL += [Game, Clouds, Families]
+ALL += [Game, Clouds, Families, Guide]
 JUNK = st.one_of(
     st.none(), st.text(max_size=3), st.floats(), st.integers(), st.lists(st.floats(), max_size=9),
     st.lists(st.lists(st.floats(-1, 2), max_size=5), max_size=5), st.lists(st.text(max_size=2), max_size=4),
@@ -191,7 +192,7 @@ def test_junk_never_fails_deep_inside(widget, junk):
     except (ValueError, TypeError) as error:
         firsts = (
             "probabilities joint text p each the fields state states images handles z models coefficients means stds"
-            " centres data needs"
+            " centres data needs x"
         )
         assert str(error).split()[0] in firsts.split(), str(error)
 

@@ -11,6 +11,7 @@ from dgmlite.widgets.entropy import SurpriseEntropy
 from dgmlite.widgets.families import Families
 from dgmlite.widgets.field import ReceptiveField
 from dgmlite.widgets.game import Game
+from dgmlite.widgets.guide import Guide
 from dgmlite.widgets.joint import JointTable
 from dgmlite.widgets.kl import TwoDensities
 from dgmlite.widgets.morph import Morph
@@ -30,6 +31,7 @@ __all__ = [
     "ElboSplit",
     "Families",
     "Game",
+    "Guide",
     "JointTable",
     "LatentPad",
     "LatentPlane",

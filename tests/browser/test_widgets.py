@@ -339,6 +339,7 @@ def check(root, widget):
 INVARIANTS = {
     "Clouds": lambda v: (np.logaddexp(*v["log_joint"]), v["log_p"]),
     "Families": lambda v: (len(v["remaining"]) + sum(map(bool, v["lacks"])), 5),
+    "Guide": lambda v: (len(v["stay"]) + sum(map(bool, v["failed"].values())), 5),
     "Bend": lambda v: (v["p_x"] * v["area_x"], v["p_z"] * v["area"]),
     "Morph": lambda v: (v["base"] + sum(v["contributions"]), v["log_p"]),
     "LatentPad": lambda v: (v["nats"] > max(v["line"][0], v["line"][-1]), v["more"]),
@@ -352,6 +353,7 @@ INVARIANTS = {
 }
 STEPS = {  # sliders by place in the widget, and a key
     "Families": [(0, "ArrowRight"), (0, "End"), (5, "ArrowDown"), (5, "End")],
+    "Guide": [(0, "ArrowRight"), (1, "ArrowUp"), (0, "End"), (2, "ArrowRight"), (5, "End"), (1, "Home")],
     "Clouds": [(0, "ArrowRight"), (1, "ArrowLeft"), (2, "ArrowLeft"), (3, "End"), (4, "Home")],
     "SurpriseEntropy": [(0, "ArrowUp"), (1, "Shift+ArrowDown"), (2, "End"), (2, "ArrowDown")],
     "JointTable": [(0, "ArrowUp"), (3, "Home"), (1, "ArrowRight"), (2, "ArrowLeft"), (1, "Shift+ArrowUp")],
@@ -380,6 +382,7 @@ SLIDERS = {
     "Noising",
     "ReverseStep",
     "Game",
+    "Guide",
 }  # of those in INVARIANTS; the others are moved over a plane
 
 
