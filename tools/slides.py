@@ -52,8 +52,9 @@ def build(html: Path = HTML) -> list[Path]:
                 show["slide_type"] = "skip"
             elif show["slide_type"] == "fragment" and cell.cell_type == "code":
                 show["slide_type"] = "subslide"
-            if any(WIDGET in output.get("data", {}) for output in cell.get("outputs", [])):
-                cell.metadata["transient"] = {"remove_source": True}  # room for the widget
+            shown = any(WIDGET in output.get("data", {}) for output in cell.get("outputs", []))
+            if shown or "hide-input" in cell.metadata.get("tags", []):
+                cell.metadata["transient"] = {"remove_source": True}  # room for the widget, or the picture
             if cell.cell_type == "markdown":
                 # relative to where the page of this chapter will be: slides/<part>/ is as deep as notebooks/<part>/
                 cell.source = link_to_pages(cell.source, chapter, ROOT / "slides" / name)

@@ -3,7 +3,7 @@
 Training takes 30 to 42 seconds of one thread, validation after each epoch included; weights are 200 000 ± 15 %, for the
 GAN those of the generator. What a linear classifier is given is the mean of q(z | x) for the VAE, z for the flow. The
 others have no code, but layers: the last of the PixelCNN, averaged over each quarter of the image; the narrowest of the
-U-net, for one draw of z_t in the middle of the noise; the last of the GAN's critic. Quarters, t and the classifier's
+U-net, for one draw of z_t at a moderate noise; the last of the GAN's critic. Quarters, t and the classifier's
 strength were chosen on the validation split, as all settings were.
 """
 
