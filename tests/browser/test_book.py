@@ -13,7 +13,7 @@ CHAPTERS = [c.docname for c in chapters()]
 AROUND = ("intro", "map", "impact", "benchmarks", "paper", "teaching", "notation", "glossary", "bibliography")
 PAGES = [f"book/{name}" for name in AROUND]
 PAGES += [f"book/{name}" for name in ("paths", "exercises", "your_data", "errata")]
-PAGES += [f"book/quiz_{part}" for part in ("why", "autoregressive", "flows", "latent", "diffusion", "implicit")]
+PAGES += [f"book/{path.stem}" for path in sorted((ROOT / "book").glob("quiz_*.md"))]
 PAGES += CHAPTERS
 AXE = ROOT / "book/_static/vendor/.axe.min.js"
 
