@@ -1,4 +1,4 @@
-"""What the tables share: jobs in processes of one thread each, means over seeds, and the mark of unmoved images."""
+"""What tables share: jobs in processes of one thread, means over seeds, the mark of unmoved images, an encoder."""
 
 import multiprocessing
 import statistics
@@ -6,6 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 import torch
+from torch import Tensor
+
+from dgmlite.networks import MLP
 
 
 def train_all(train: Callable[[tuple], dict], jobs: list[tuple], workers: int) -> dict[tuple, dict]:
@@ -36,3 +39,14 @@ def summary(values: list[float]) -> dict:
 def unshifted(x: torch.Tensor) -> torch.Tensor:
     """Return the mark that `shifts` gives to images that are not moved, for each of x."""
     return torch.zeros(len(x), dtype=torch.long)
+
+
+class Grey(MLP):
+    """An MLP of grey values in [0, 1], for an encoder that is given levels − 1 numbers for each of its pixels."""
+
+    def __init__(self, pixels: int, *arguments, **more):
+        super().__init__(pixels, *arguments, **more)
+        self.pixels = pixels
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return super().forward(x.unflatten(1, (self.pixels, -1)).mean(2), y)

@@ -30,9 +30,9 @@ from dgmlite.models.diffusion import DDPM, TIME, Schedule
 from dgmlite.models.flow import Dequantised, RealNVP
 from dgmlite.models.gan import GAN
 from dgmlite.models.vae import VAE
-from dgmlite.networks import MLP, UNet, seeded, zero
+from dgmlite.networks import UNet, seeded, zero
 from dgmlite.reproduce import digits_autoregressive, digits_flows, digits_gan, results
-from dgmlite.reproduce._run import over_seeds, train_all, unshifted
+from dgmlite.reproduce._run import Grey, over_seeds, train_all, unshifted
 from dgmlite.training import History, fit
 
 SHAPE, LEVELS, MARKS, LATENT = (1, 8, 8), 17, 9, 16
@@ -40,13 +40,6 @@ SECONDS, PARAMETERS, SAMPLES = 42, 200_000, 1000
 WEIGHTS = Path(__file__).with_suffix(".safetensors")  # of seed 0, in half precision, as they were measured
 LABELLED = {50: 10, 1000: 1}  # examples whose labels a linear classifier sees: draws of them
 SEEN = 64  # the t at which a diffusion model looks at an image that is to be classified
-
-
-class Grey(MLP):
-    """An MLP of grey values in [0, 1], for an encoder that is given 16 numbers for each pixel."""
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return super().forward(x.unflatten(1, (64, LEVELS - 1)).mean(2), y)
 
 
 class Wide(nn.Module):

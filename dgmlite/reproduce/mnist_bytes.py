@@ -16,10 +16,11 @@ from dgmlite.data import Dataset
 from dgmlite.evaluation import evaluate
 from dgmlite.models.autoregressive import PixelCNN
 from dgmlite.models.vae import VAE
-from dgmlite.networks import MLP, seeded
+from dgmlite.networks import seeded
 from dgmlite.reproduce import mnist_autoregressive
 from dgmlite.reproduce._paper import Binarised, Row
 from dgmlite.reproduce._paper import mnist as data
+from dgmlite.reproduce._run import Grey
 
 __all__ = ["ROWS", "UNIT", "data", "references"]
 
@@ -72,13 +73,6 @@ def _sizes(layouts: list[bytes], x: np.ndarray, mode: str) -> dict[str, int]:
         "PNG": min(picture(image.convert(mode, dither=0), "PNG", optimize=True) for image in (square, strip)),
         "WebP": picture(square.convert("RGB"), "WEBP", lossless=True, quality=100, method=6),
     }
-
-
-class Grey(MLP):
-    """An MLP of grey values in [0, 1], for an encoder that is given 255 numbers for each pixel."""
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return super().forward(x.unflatten(1, (D, -1)).mean(2), y)
 
 
 def binary_vae(seed: int, **sizes) -> Binarised:
