@@ -53,7 +53,7 @@ def show(cells: list[str]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; by default all")
-    parser.add_argument("--rounds", type=int, default=50, help="turns of each contender (50)")
+    parser.add_argument("--rounds", type=int, default=20, help="turns of each contender (20)")
     parser.add_argument("--out", type=Path, help="a JSON file; by default the stored one, if all benchmarks run")
     given = parser.parse_args(arguments)
     if unknown := sorted(set(given.names) - set(NAMES)):

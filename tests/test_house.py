@@ -241,6 +241,14 @@ def test_changed_versions_are_brought_up_to_date(installed):
 
 
 @pytest.mark.slow
+def test_unpinned_keeps_torch(project):
+    """The newest release on Linux is one for a GPU, of gigabytes."""
+    (project / "constraints.txt").write_text("torchvision==7\ntorch==99\n")
+    assert make(project, UNPINNED="1").returncode
+    assert "requirement torch==99" in (project / ".venv/install.log").read_text()
+
+
+@pytest.mark.slow
 def test_no_network_is_said_quickly_and_leaves_what_works(installed):
     project, _ = installed
     before = (project / "pyproject.toml").read_text()

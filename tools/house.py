@@ -141,7 +141,9 @@ def create(version: str) -> None:
 def install(lock: int) -> str:
     """Run pip, showing how far it is; return "" or what went wrong. pip's child processes hold the lock as well."""
     command = [PYTHON, "-m", "pip", "install", "--no-input", "--progress-bar=off", *REQUIREMENT]
-    if not UNPINNED:
+    if UNPINNED:  # all but torch: its newest release may be one for a GPU, of gigabytes
+        command += re.findall(r"^torch==\S+", (ROOT / "constraints.txt").read_text(encoding="utf8"), re.M)
+    else:
         command += ["-c", "constraints.txt"]
     env = {"PIP_RETRIES": "2", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONUNBUFFERED": "1", **os.environ}
     with LOG.open("w") as log:
