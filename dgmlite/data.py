@@ -87,12 +87,12 @@ def digits() -> Dataset:
     return Dataset(train, valid, test, levels=17)
 
 
-def shifts(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def shifts(x: torch.Tensor, unmoved: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images moved by at most one pixel in each direction, and by which move each was made.
 
-    x: (N, C, H, W) → (9 N, C, H, W), (9 N,) with labels 0 (not moved) to 8. What leaves the picture is lost, and level
-    0 comes in. A model that is told the label learns from all of them, and when asked with label 0 is one of images
-    that were not moved.
+    x: (N, C, H, W) → (M, C, H, W), (M,) with labels 0 (not moved) to 8, M = (8 + unmoved) N: each of the 8 moves once,
+    and the images as they are `unmoved` times. What leaves the picture is lost, and level 0 comes in. A model that is
+    told the label learns from all of them, and when asked with label 0 is one of images that were not moved.
 
     >>> moved, move = shifts(digits().train.x)
     >>> moved.shape, torch.equal(moved[move == 0], digits().train.x)
@@ -100,10 +100,12 @@ def shifts(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     if not isinstance(x, torch.Tensor) or x.dim() != 4:
         raise ValueError(f"x must be a tensor of images of shape (N, C, H, W), got {getattr(x, 'shape', x)!s:.60}")
+    more = checks.positive_int("unmoved", unmoved) - 1
     padded, (height, width) = torch.nn.functional.pad(x, (1, 1, 1, 1)), x.shape[2:]
     moves = [(1, 1)] + [(down, right) for down in range(3) for right in range(3) if (down, right) != (1, 1)]
     moved = [padded[:, :, down : down + height, right : right + width] for down, right in moves]
-    return torch.cat(moved), torch.arange(9).repeat_interleave(len(x))
+    move = torch.arange(9).repeat_interleave(len(x))
+    return torch.cat([*moved, *[x] * more]), torch.cat((move, move.new_zeros(more * len(x))))
 
 
 def mnist() -> Dataset:

@@ -67,6 +67,18 @@ def test_digits_known_answers():
     assert d.train.x[0, 0, 0].tolist() == [0, 0, 5, 13, 9, 1, 0, 0]
 
 
+def test_shifts_are_marked_and_the_unmoved_stand_as_often_as_asked():
+    x = torch.arange(1, 19).view(2, 1, 3, 3)
+    moved, move = data.shifts(x, unmoved=3)
+    assert move.bincount().tolist() == [3 * 2] + [2] * 8
+    assert torch.equal(moved[move == 0], x.repeat(3, 1, 1, 1))
+    where = [tuple((image == 5).nonzero()[0, 1:].tolist()) for image in moved[::2]]  # the middle of the first image
+    assert len(set(where)) == 9 and where[9:] == where[:1] * 2
+    for bad in (0, -1, 1.5, True):
+        with pytest.raises((TypeError, ValueError), match="unmoved must be"):
+            data.shifts(x, bad)
+
+
 def test_importing_and_digits_touch_no_network():
     code = (
         "import socket\n"

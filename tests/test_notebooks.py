@@ -306,6 +306,16 @@ def test_chapters_are_found_by_name():
             run_notebooks.find(names)
 
 
+def test_stored_text_is_kept_only_if_it_is_still_about_right():
+    loss, speed = "what: 83.2 nats  [between 82 and 85 ✓]", "speed: 2,000  [between 1 and 9,000 ✓]"
+    text = f"training finished: 9 epochs, loss 80\n{loss}\n{speed}"
+    assert run_notebooks.close(text, text)
+    for change in (("83.2", "83.3"), ("2,000", "2,400")):
+        assert run_notebooks.close(text.replace(*change), text), change
+    for change in (("83.2", "83.5"), ("2,000", "2,500"), ("loss 80", "loss 81"), ("82 and", "81 and")):
+        assert not run_notebooks.close(text.replace(*change), text), change
+
+
 def test_masks_hide_the_value_and_nothing_else():
     line = "what: 83.2 nats  [between 82 and 85 ✓]"
     assert masked(line) == masked(line.replace("83.2", "1.2e+03")) == masked(line.replace("83.2", "1,234"))

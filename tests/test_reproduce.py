@@ -198,6 +198,7 @@ def test_means_over_seeds_are_as_good_as_asked(name, nats):
 def test_every_group_is_there():
     assert set(STORED["orders"]) == set(table.orders()) and set(STORED["models"]) == {*table.MODELS, "Ensemble"}
     assert [int(size) for size in STORED["sizes"]] == list(table.SIZES[:-1]) and set(STORED["labels"]) == {"MADE"}
+    assert list(STORED["evens"]) == list(table.EVEN)
 
 
 def test_orders_are_permutations():

@@ -1,8 +1,7 @@
 """Execute chapters in place with small diffs: python tools/run_notebooks.py information start_here
 
-Widgets' ids are renamed by their order, models that nothing shows are dropped, and text that differs only where the
-comparison of outputs does not look (measured values, progress) stays as it is stored. A chapter that fails stays
-whole as it was.
+Widgets' ids are renamed by their order, models that nothing shows are dropped, and text in which no measured value has
+moved by more than a twentieth of its band stays as it is stored. A chapter that fails stays whole as it was.
 """
 
 import configparser
@@ -41,11 +40,26 @@ def masked(text: str) -> str:
     return text
 
 
-def keep_equal_text(new: list, old: list) -> None:
-    """Keep the stored text of outputs that are equal but for what the comparison masks."""
+def close(new: str, old: str) -> bool:
+    """Tell whether two texts differ in measured values alone, each by less than a twentieth of its band."""
+
+    def values(text):
+        found = re.findall(r"(?m): (\S+)[^\n]*  \[between (\S+) and (\S+) ✓\]$", text)
+        return [[float(number.replace(",", "")) for number in line] for line in found]
+
+    def progress(text):
+        return re.findall(r"(?m)^training .*$", text)
+
+    if masked(new) != masked(old) or progress(new) != progress(old):
+        return False
+    return all(abs(a[0] - b[0]) <= (b[2] - b[1]) / 20 for a, b in zip(values(new), values(old), strict=True))
+
+
+def keep_close_text(new: list, old: list) -> None:
+    """Keep the stored text of outputs that have hardly changed."""
     for now, before in zip(new, old):
         for here, there, key in ((now, before, "text"), (now.get("data"), before.get("data"), "text/plain")):
-            if here and there and key in here and key in there and masked(here[key]) == masked(there[key]):
+            if here and there and key in here and key in there and close(here[key], there[key]):
                 here[key] = there[key]
 
 
@@ -96,7 +110,7 @@ def run(path: Path) -> None:
         for output in cell.get("outputs", []):
             if output.output_type == "error":  # tracebacks carry paths and versions
                 output.traceback = [f"{output.ename}: {output.evalue}"]
-        keep_equal_text(cell.get("outputs", []), stored[cell.id])
+        keep_close_text(cell.get("outputs", []), stored[cell.id])
     nbformat.validate(nb)
     temporary = path.with_suffix(".tmp")
     try:
