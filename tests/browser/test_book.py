@@ -45,6 +45,7 @@ def test_page(page, site, built, docname):
         assert not serious_findings(page), f"axe-core, {theme}"
         page.set_viewport_size({"width": 390, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, f"scrolls sideways on a phone, {theme}"
+    assert not serious_findings(page), "axe-core, on a phone"
 
 
 def serious_findings(page):
