@@ -1,7 +1,8 @@
 """Execute chapters in place with small diffs: python tools/run_notebooks.py information start_here
 
-Widgets' ids are renamed by their order, models that nothing shows are dropped, and text in which no measured value has
-moved by more than a twentieth of its band stays as it is stored. A chapter that fails stays whole as it was.
+Widgets' ids are renamed by their order, and models that nothing shows are dropped. If no measured value of a chapter
+has moved by more than a twentieth of its band, its text stays as it is stored. A chapter that fails stays whole as it
+was.
 """
 
 import configparser
@@ -56,11 +57,15 @@ def close(new: str, old: str) -> bool:
 
 
 def keep_close_text(new: list, old: list) -> None:
-    """Keep the stored text of outputs that have hardly changed."""
+    """Keep the stored text of a chapter's outputs if all are close to it; if one is not, the others are stale too."""
+    pairs = []
     for now, before in zip(new, old):
         for here, there, key in ((now, before, "text"), (now.get("data"), before.get("data"), "text/plain")):
-            if here and there and key in here and key in there and close(here[key], there[key]):
-                here[key] = there[key]
+            if here and there and key in here and key in there:
+                pairs.append((here, there, key))
+    if all(close(here[key], there[key]) for here, there, key in pairs):
+        for here, there, key in pairs:
+            here[key] = there[key]
 
 
 def stable_widgets(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -106,11 +111,14 @@ def run(path: Path) -> None:
     ).execute()
     nb.metadata["language_info"] = nbformat.from_dict({"name": "python"})  # without the version
     nb = stable_widgets(nb)
+    new, old = [], []
     for cell in nb.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":  # tracebacks carry paths and versions
                 output.traceback = [f"{output.ename}: {output.evalue}"]
-        keep_close_text(cell.get("outputs", []), stored[cell.id])
+        new += cell.get("outputs", [])
+        old += stored[cell.id]
+    keep_close_text(new, old)
     nbformat.validate(nb)
     temporary = path.with_suffix(".tmp")
     try:
