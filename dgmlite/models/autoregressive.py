@@ -263,9 +263,10 @@ class CausalConv(Autoregressive):
 class CausalTransformer(Autoregressive):
     """Masked self-attention along the order of generation: a dimension chooses which of those before it to look at.
 
-    `depth` blocks of `heads` heads on `channels` numbers for each dimension, which heads must divide.
+    `depth` blocks on `channels` numbers for each dimension, in `heads` equal parts: heads, which share keys and values.
 
-    Source: Vaswani et al. 2017 (arXiv:1706.03762); Chen et al. 2020, Generative pretraining from pixels (ICML).
+    Source: Vaswani et al. 2017 (arXiv:1706.03762); Shazeer 2019, Fast transformer decoding (arXiv:1911.02150); Chen et
+    al. 2020, Generative pretraining from pixels (ICML).
 
     >>> CausalTransformer(event_shape=(3,), levels=2, channels=8, heads=2, depth=1).sample(4).shape
     torch.Size([4, 3])
