@@ -195,6 +195,15 @@ def test_means_over_seeds_are_as_good_as_asked(name, nats):
     assert row["mean"] == pytest.approx(sum(row["all"]) / len(row["all"])) and row["mean"] <= nats
 
 
+def test_models_draw_as_fast_as_asked():
+    assert all(STORED["models"][name]["images per second"]["cached"] >= 1000 for name in table.MODELS)
+
+
+def test_the_learning_rate_rises_and_stays():
+    shares = [table.rising(step, 100) for step in range(100)]
+    assert shares[:2] == [0.04, 0.08] and shares == sorted(shares) and set(shares[24:]) == {1.0}
+
+
 def test_every_group_is_there():
     assert set(STORED["orders"]) == set(table.orders()) and set(STORED["models"]) == {*table.MODELS, "Ensemble"}
     assert [int(size) for size in STORED["sizes"]] == list(table.SIZES[:-1]) and set(STORED["labels"]) == {"MADE"}
