@@ -56,10 +56,10 @@ def close(new: str, old: str) -> bool:
     return all(abs(a[0] - b[0]) <= (b[2] - b[1]) / 20 for a, b in zip(values(new), values(old), strict=True))
 
 
-def keep_close_text(new: list, old: list) -> None:
-    """Keep the stored text of a chapter's outputs if all are close to it; if one is not, the others are stale too."""
+def keep_close_text(outputs: list[tuple]) -> None:
+    """Keep the stored text of a chapter's (new, stored) outputs if all are close; if one is not, all are stale."""
     pairs = []
-    for now, before in zip(new, old):
+    for now, before in outputs:
         for here, there, key in ((now, before, "text"), (now.get("data"), before.get("data"), "text/plain")):
             if here and there and key in here and key in there:
                 pairs.append((here, there, key))
@@ -111,14 +111,13 @@ def run(path: Path) -> None:
     ).execute()
     nb.metadata["language_info"] = nbformat.from_dict({"name": "python"})  # without the version
     nb = stable_widgets(nb)
-    new, old = [], []
+    outputs = []
     for cell in nb.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":  # tracebacks carry paths and versions
                 output.traceback = [f"{output.ename}: {output.evalue}"]
-        new += cell.get("outputs", [])
-        old += stored[cell.id]
-    keep_close_text(new, old)
+        outputs += zip(cell.get("outputs", []), stored[cell.id])
+    keep_close_text(outputs)
     nbformat.validate(nb)
     temporary = path.with_suffix(".tmp")
     try:
