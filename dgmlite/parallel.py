@@ -5,6 +5,7 @@ has an effect.
 """
 
 import contextlib
+import gc
 import os
 from collections.abc import Callable, Iterator
 
@@ -35,6 +36,7 @@ def start() -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+        gc.collect()  # a model in a cycle holds the group, and Gloo's threads at the interpreter's end may abort it
 
 
 def size() -> int:

@@ -185,14 +185,21 @@ def refused(folder):
     yield "on_epoch", error(Net(), on_epoch=lambda *_: {}["key"])
 
 
+def threads():
+    """Return the names of all threads, those of C++ too, where the system tells (Linux)."""
+    return sorted(file.read_text() for file in Path("/proc/self/task").glob("*/comm"))
+
+
 def main(folder):
     faulthandler.dump_traceback_later(100, exit=True)
     torch.set_num_threads(1)
+    before = threads()
     with parallel.start():
         assert parallel.size() == 2
         results = dict(itertools.chain(without_noise(), with_noise(folder), refused(folder)))
         (folder / f"{parallel.rank()}.json").write_text(json.dumps(results))
     assert parallel.size() == 1
+    assert threads() == before  # those of Gloo would be cut off at the interpreter's end, which may abort it
 
 
 @pytest.fixture(scope="module")
