@@ -75,7 +75,7 @@ def digits() -> Dataset:
     """Handwritten digits, 8 × 8 pixels with 17 grey levels 0..16, from the file inside scikit-learn.
 
     x is (N, 1, 8, 8) and y is (N,), both torch.long. In file order: train [0:1000), valid [1000:1350), test
-    [1350:1797). The parts were written by different people, so they are not exchangeable.
+    [1350:1797). They stand in the order of their writers, so the parts are not exchangeable.
     Source: Alpaydin & Kaynak (1998), Optical Recognition of Handwritten Digits, UCI.
 
     >>> digits().train

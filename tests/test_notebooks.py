@@ -309,7 +309,7 @@ def test_chapters_are_found_by_name():
 
 
 def test_stored_text_is_kept_only_if_it_is_still_about_right():
-    loss, speed = "what: 83.2 nats  [between 82 and 85 ✓]", "speed: 2,000  [between 1 and 9,000 ✓]"
+    loss, speed = "sieve: off: 83.2 nats  [between 82 and 85 ✓]", "speed: 2,000  [between 1 and 9,000 ✓]"
     text = f"training finished: 9 epochs, loss 80\n{loss}\n{speed}"
     assert run_notebooks.close(text, text)
     for change in (("83.2", "83.3"), ("2,000", "2,400")):

@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+import torch
 
 from dgmlite import reproduce
 from dgmlite.data import digits
@@ -105,10 +106,32 @@ def test_every_row_of_diffusion_is_there():
             assert kind == "nearest test image" or few > many > models["DDPM"][f"training images, {kind}"]["mean"]
 
 
+def test_samples_as_good_as_digits_and_what_scores_cannot_see():
+    real = {key: value["mean"] for key, value in DIFFUSION["models"]["DDPM"].items()}
+    labels = {name: {key: v["mean"] for key, v in row.items()} for name, row in DIFFUSION["labels"].items()}
+    assert list(labels) == list(diffusion.LABELS)
+    for row in labels.values():
+        assert row["η = 1, 256 steps, MMD²"] < real["training images, MMD²"] + 0.0008  # twice its standard error
+        assert row["η = 1, 256 steps, classes"] <= real["training images, classes"]
+    assert all(row["test"] + math.log(10) <= 90.5 for row in list(labels.values())[:4])  # this bounds p(x)
+    wide = list(labels.values())[-4:]  # from learning to copying
+    for kind, rises in (("nearest sample", 0), ("nearest training image", 0), ("nearest test image", 0), (None, 1)):
+        values = [row[f"η = 1, 256 steps, {kind}" if kind else "test"] for row in wide]
+        assert values == sorted(values, reverse=not rises)
+    assert wide[1]["η = 1, 256 steps, nearest test image"] <= real["training images, nearest test image"]
+
+
+def test_what_a_model_of_moved_digits_is_told():
+    y, mark = torch.tensor([3, 7]), torch.tensor([0, 0, 5, 5])
+    told = diffusion.condition("label", y, mark)
+    assert told.nonzero().tolist() == [[0, 3], [0, 10], [1, 7], [1, 10], [2, 3], [2, 15], [3, 7], [3, 15]]
+    assert diffusion.condition("label", y).tolist() == told[:2].tolist()
+    assert diffusion.condition("model", y, mark) is mark and diffusion.condition("size", y).tolist() == [0, 0]
+
+
 def test_scores_of_samples_by_loops():
     data = digits()
-    judge = diffusion.SVC(gamma=0.001).fit(data.train.x.flatten(1), data.train.y)
-    samples = data.valid.x[:40]
+    judge, samples = diffusion.judge(data), data.valid.x[:40]
     scores = diffusion.scores(samples, data, judge)
     far = [[math.dist(a, b) for b in data.test.x.flatten(1).tolist()] for a in samples.flatten(1).tolist()]
     assert scores["nearest test image"] == pytest.approx(sum(map(min, far)) / 40)

@@ -45,7 +45,7 @@ def close(new: str, old: str) -> bool:
     """Tell whether two texts differ in measured values alone, each by less than a twentieth of its band."""
 
     def values(text):
-        found = re.findall(r"(?m): (\S+)[^\n]*  \[between (\S+) and (\S+) ✓\]$", text)
+        found = re.findall(r"(?m)^.*: (\S+)[^\n]*  \[between (\S+) and (\S+) ✓\]$", text)
         return [[float(number.replace(",", "")) for number in line] for line in found]
 
     def progress(text):

@@ -1,4 +1,4 @@
-"""What tables share: jobs in processes of one thread, means over seeds, the mark of unmoved images, an encoder."""
+"""What tables share: jobs in processes of one thread, means over seeds, what models are told, parts of networks."""
 
 import multiprocessing
 import statistics
@@ -6,9 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from dgmlite.networks import MLP
+from dgmlite.networks import MLP, zero
 
 
 def train_all(train: Callable[[tuple], dict], jobs: list[tuple], workers: int) -> dict[tuple, dict]:
@@ -36,9 +37,14 @@ def summary(values: list[float]) -> dict:
     return {"mean": statistics.fmean(values), "sd": statistics.stdev(values) if len(values) > 1 else 0.0, "all": values}
 
 
-def unshifted(x: torch.Tensor) -> torch.Tensor:
+def unshifted(x: Tensor) -> Tensor:
     """Return the mark that `shifts` gives to images that are not moved, for each of x."""
     return torch.zeros(len(x), dtype=torch.long)
+
+
+def features(y: Tensor, mark: Tensor) -> Tensor:
+    """Return a digit's class and its mark of `shifts` as one condition, (B, 19)."""
+    return torch.cat((F.one_hot(y, 10), F.one_hot(mark, 9)), 1)
 
 
 class Grey(MLP):
@@ -50,3 +56,16 @@ class Grey(MLP):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return super().forward(x.unflatten(1, (self.pixels, -1)).mean(2), y)
+
+
+class Wide(nn.Module):
+    """A block of a U-net that fully connected units follow: many weights for little work, as each is used once."""
+
+    def __init__(self, block: nn.Module, shape: tuple[int, int, int], hidden: int):
+        super().__init__()
+        size, silu = torch.Size(shape).numel(), nn.SiLU()
+        dense = nn.Linear(size, hidden), silu, zero(nn.Linear(hidden, size))
+        self.block, self.dense = block, nn.Sequential(silu, nn.Flatten(), *dense, nn.Unflatten(1, shape))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return (h := self.block(x, y)) + self.dense(h)

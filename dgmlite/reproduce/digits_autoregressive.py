@@ -29,7 +29,7 @@ from dgmlite.models.autoregressive import (
     PixelCNN,
 )
 from dgmlite.networks import seeded
-from dgmlite.reproduce._run import over_seeds, summary, train_all
+from dgmlite.reproduce._run import features, over_seeds, summary, train_all, unshifted
 from dgmlite.training import fit
 
 SHAPE, LEVELS, MARKS, CLASSES = (1, 8, 8), 17, 9, 10
@@ -93,15 +93,10 @@ def build(kind: str, which, seed: int):
     return MADE(SHAPE, LEVELS, order=orders()[which] if kind == "order" else None, seed=seed)
 
 
-def features(y: torch.Tensor, mark: torch.Tensor) -> torch.Tensor:
-    """Class and shift as one condition, (B, 19)."""
-    return torch.cat((F.one_hot(y, CLASSES), F.one_hot(mark, MARKS)), 1)
-
-
 def condition(kind: str, split) -> torch.Tensor | None:
     """What a model of this kind is told about images that have not been shifted."""
-    unshifted = torch.zeros(len(split.x), dtype=torch.long)
-    return {"model": unshifted, "even": unshifted, "label": features(split.y, unshifted)}.get(kind)
+    mark = unshifted(split.x)
+    return {"model": mark, "even": mark, "label": features(split.y, mark)}.get(kind)
 
 
 def train(job: tuple, folder: Path) -> dict:
@@ -143,8 +138,8 @@ def load(job: tuple, folder: Path):
 @torch.no_grad()
 def classify(model, x: torch.Tensor) -> torch.Tensor:
     """argmax_y log p(x | y), (B,): all labels are equally probable beforehand."""
-    unshifted = torch.zeros(len(x), dtype=torch.long)
-    scores = [model.log_prob(x, features(torch.full((len(x),), y), unshifted)) for y in range(CLASSES)]
+    mark = unshifted(x)
+    scores = [model.log_prob(x, features(torch.full_like(mark, y), mark)) for y in range(CLASSES)]
     return torch.stack(scores).argmax(0)
 
 

@@ -30,9 +30,9 @@ from dgmlite.models.diffusion import DDPM, TIME, Schedule
 from dgmlite.models.flow import Dequantised, RealNVP
 from dgmlite.models.gan import GAN
 from dgmlite.models.vae import VAE
-from dgmlite.networks import UNet, seeded, zero
+from dgmlite.networks import UNet, seeded
 from dgmlite.reproduce import digits_autoregressive, digits_flows, digits_gan, results
-from dgmlite.reproduce._run import Grey, over_seeds, train_all, unshifted
+from dgmlite.reproduce._run import Grey, Wide, over_seeds, train_all, unshifted
 from dgmlite.training import History, fit
 
 SHAPE, LEVELS, MARKS, LATENT = (1, 8, 8), 17, 9, 16
@@ -40,19 +40,6 @@ SECONDS, PARAMETERS, SAMPLES = 42, 200_000, 1000
 WEIGHTS = Path(__file__).with_suffix(".safetensors")  # of seed 0, in half precision, as they were measured
 LABELLED = {50: 10, 1000: 1}  # examples whose labels a linear classifier sees: draws of them
 SEEN = 64  # the t at which a diffusion model looks at an image that is to be classified
-
-
-class Wide(nn.Module):
-    """A block of a U-net that fully connected units follow: many weights for little work, as each is used once."""
-
-    def __init__(self, block: nn.Module, shape: tuple[int, int, int], hidden: int):
-        super().__init__()
-        size, silu = torch.Size(shape).numel(), nn.SiLU()
-        dense = nn.Linear(size, hidden), silu, zero(nn.Linear(hidden, size))
-        self.block, self.dense = block, nn.Sequential(silu, nn.Flatten(), *dense, nn.Unflatten(1, shape))
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return (h := self.block(x, y)) + self.dense(h)
 
 
 def pixelcnn(seed: int) -> PixelCNN:

@@ -16,7 +16,7 @@ LARGEST = 350_000  # characters of weights; with its code, the widget then takes
 class Completion(Widget):
     """Draw the first pixels; see what a causal convolution predicts for each next one, and let it draw the rest.
 
-    Task: draw something whose next pixel surprises the model by more than five nats.
+    Task: draw a pixel that surprises the model by more than five nats.
 
     state: the `state_dict()` of a `CausalConv` in raster order; shape: (rows, columns), or the model's (1, rows,
     columns); levels and dilations: the model's. y: for a model with a condition, the label or the features (condition,)
