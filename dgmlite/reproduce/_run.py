@@ -43,8 +43,8 @@ def unshifted(x: Tensor) -> Tensor:
 
 
 def features(y: Tensor, mark: Tensor) -> Tensor:
-    """Return a digit's class and its mark of `shifts` as one condition, (B, 19)."""
-    return torch.cat((F.one_hot(y, 10), F.one_hot(mark, 9)), 1)
+    """Return the classes of digits, (N,), with the marks that `shifts` gives to their copies, (M,): (M, 19)."""
+    return torch.cat((F.one_hot(y.repeat(len(mark) // len(y)), 10), F.one_hot(mark, 9)), 1)
 
 
 class Grey(MLP):

@@ -109,7 +109,7 @@ def train(job: tuple, folder: Path) -> dict:
     seen, valid = known.x, data.valid.x
     if kind in ("model", "even", "label"):
         x, mark = shifts(known.x, 1 if kind == "even" else UNMOVED)
-        given = features(known.y.repeat(len(x) // len(known.x)), mark) if kind == "label" else mark
+        given = features(known.y, mark) if kind == "label" else mark
         seen, valid = (x, given), (valid, condition(kind, data.valid))
         settings = MODELS[which][2] | {"patience": 4}
         if kind == "even":  # as many images

@@ -69,16 +69,16 @@ def train(job: tuple) -> dict:
     (kind, which, seed), data = job, digits()
     unmoved, steps, stop = LABELS[which][2:] if kind == "label" else (1, FIT["steps"], True)
     model, first = build(*job), which if kind == "size" else None
-    x, mark = shifts(data.train.x[:first], unmoved)
+    x, y = data.train.x[:first], data.train.y[:first]
+    moved, mark = shifts(x, unmoved)
     start = time.process_time()  # of this one thread, whatever else the machine does
     settings = FIT | {"steps": steps, "valid": (data.valid.x, condition(kind, data.valid.y)) if stop else None}
-    history = fit(model, (x, condition(kind, data.train.y[:first], mark)), seed=seed, progress=False, **settings)
+    history = fit(model, (moved, condition(kind, y, mark)), seed=seed, progress=False, **settings)
     result = {"seconds": time.process_time() - start, "epochs": history.best_epoch or len(history.train)}
     for name, part in {"valid": data.valid, "test": data.test}.items():
         result[name] = elbo(model, part.x, 1, condition(kind, part.y)).nats
-    many = 40_000 // len(data.train.x[:first])  # one t each
-    x, y = data.train.x[:first].repeat(many, 1, 1, 1), data.train.y[:first].repeat(many)
-    result["train"] = evaluate(model, x, condition(kind, y)).nats
+    many = 40_000 // len(x)  # one t each
+    result["train"] = evaluate(model, x.repeat(many, 1, 1, 1), condition(kind, y.repeat(many))).nats
     if kind == "label":
         y = condition(kind, torch.arange(len(data.train.x)) % 10)
         result |= named(f"η = 1, {T} steps", scores(draw(model, y, T, 1), data, judge(data)))
@@ -93,7 +93,7 @@ def train(job: tuple) -> dict:
 def condition(kind: str, y: torch.Tensor, mark: torch.Tensor | None = None) -> torch.Tensor:
     """What a model of this kind is told about images of classes y, not moved unless marks are given."""
     mark = unshifted(y) if mark is None else mark
-    return features(y.repeat(len(mark) // len(y)), mark) if kind == "label" else mark
+    return features(y, mark) if kind == "label" else mark
 
 
 def draw(model: DDPM, y: torch.Tensor, steps: int, eta: float) -> torch.Tensor:
